@@ -1,0 +1,84 @@
+"""The category catalogue: which categories exist, under which id and name, and in which unit they are counted."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.errors import SettingsError
+
+DEFAULT_PATH: Final = Path(__file__).with_name("categories.yaml")
+
+
+class Category(BaseModel):
+    """One category: a stable number (wire formats), a name (tables, prices) and a unit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    id: int = Field(ge=0, le=2**31 - 1)
+    name: str = Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")
+    unit: Literal["count", "bytes", "milliseconds", "seconds", "units"] = "count"
+    description: str = ""
+
+
+class CatalogueFile(BaseModel):
+    """The catalogue file: `categories:` and a list of them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    categories: list[Category] = Field(min_length=1, max_length=10_000)
+
+    @model_validator(mode="after")
+    def _unique(self) -> "CatalogueFile":
+        for key in ("id", "name"):
+            seen: set[Any] = set()
+            for category in self.categories:
+                value = getattr(category, key)
+                if value in seen:
+                    raise ValueError(f"category {key} {value!r} stands twice")
+                seen.add(value)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The categories by row; a row's number is what batches carry."""
+
+    categories: tuple[Category, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names, by row."""
+        return tuple(category.name for category in self.categories)
+
+    def row_by_name(self) -> dict[str, int]:
+        """Return each name's row."""
+        return {category.name: row for row, category in enumerate(self.categories)}
+
+    def row_by_id(self) -> dict[int, int]:
+        """Return each id's row."""
+        return {category.id: row for row, category in enumerate(self.categories)}
+
+    def digest(self) -> str:
+        """Return a hash of what metering depends on: ids and names (units and descriptions are for readers)."""
+        text = json.dumps(sorted((c.id, c.name) for c in self.categories))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """Read a catalogue file (YAML or JSON); None reads the default one, Sentry's categories.
+
+    Raises SettingsError with the file and the reason.
+    """
+    place = path or DEFAULT_PATH
+    try:
+        found = yaml.safe_load(place.read_text(encoding="utf-8"))
+        return Catalogue(tuple(CatalogueFile.model_validate(found).categories))
+    except OSError as error:
+        raise SettingsError(f"category catalogue {place}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
+        raise SettingsError(f"category catalogue {place}: {error}") from error

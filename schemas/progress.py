@@ -1,0 +1,82 @@
+"""Progress of a partition: the one commit point, written after the usage rows that it covers.
+
+All instants are microseconds UTC. None stands for "no event yet".
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from schemas.log import LogId
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where and in which state a replay starts, so that its verdicts and rows are those of an undisturbed run.
+
+    Records from `warm_offset` on feed the dedupe index, the clock (`warm_clock` before it) and the watermark
+    (`warm_max_timestamp` before it); rows are folded from `count_from` on: what comes before was decided by an
+    index that was not whole yet, and lies in rows that nothing can change any more.
+    """
+
+    warm_offset: int
+    warm_clock: int | None
+    warm_max_timestamp: int | None
+    count_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Cumulative counts of one generation of a partition: records, events and what became of them."""
+
+    records: int = 0
+    events: int = 0
+    accepted: int = 0
+    late: int = 0
+    duplicates: int = 0
+    not_billable: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    quantity: int = 0
+    """Sum of the accepted quantities over all categories: a checksum, not a usage."""
+
+    def balances(self) -> bool:
+        """Say whether events = accepted + duplicates + not billable + rejected."""
+        rest = self.not_billable.total() + self.rejected.total()
+        return self.events == self.accepted + self.duplicates + rest
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One partition's progress row. Its version is `next_offset`; the highest generation is the current one.
+
+    `source` is what identifies the log's content: for Kafka the topic id, for a file its size and hashes; and the
+    place (`uri`) where it was read, for `tally explain`. `partitions` is how many the source listed.
+    `log_end` is the log's end as seen at `log_end_seen_at`, the only reading of the wall clock that is kept.
+    `finite`: the log ends at log_end and will not grow (a file).
+    """
+
+    log: LogId
+    generation: int
+    fingerprint: str
+    start_offset: int
+    next_offset: int
+    mark: Mark
+    clock: int | None = None
+    max_timestamp: int | None = None
+    watermark: int | None = None
+    allowed_lateness: int = 0
+    log_end: int | None = None
+    log_end_seen_at: int | None = None
+    finite: bool = False
+    partitions: int = 1
+    source: dict[str, Any] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def fully_read(self) -> bool:
+        """Say whether everything that was in the log, when its end was last seen, has been metered."""
+        return self.log_end is not None and self.next_offset >= self.log_end
+
+    def at_end(self, log_end: int, seen_at: int) -> "Progress":
+        """Return the same progress with a newer sight of the log's end."""
+        return replace(self, log_end=log_end, log_end_seen_at=seen_at)

@@ -1,0 +1,75 @@
+"""What the flow writes: usage rows, dead letters, progress; one Flush a partition and flush."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.log import Int32s, Int64s
+from schemas.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRows:
+    """Rows of usage_windows of one partition and generation, as columns of one length.
+
+    A row is the total of its key so far, never an increment; `last_offset` is its version. Instants are
+    microseconds UTC. `category` and `dimensions` are indexes into the two tuples of names.
+    """
+
+    org: Int64s
+    category: Int32s
+    project: Int64s
+    dimensions: Int32s
+    window_start: Int64s
+    segment: Int64s
+    quantity: Int64s
+    events: Int64s
+    max_quantity: Int64s
+    first_offset: Int64s
+    last_offset: Int64s
+    first_timestamp: Int64s
+    last_timestamp: Int64s
+    category_names: tuple[str, ...]
+    dimension_values: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.org)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A rejected event, keyed by its position (offset, index) in its partition.
+
+    `clock` is the meter's clock at the event (microseconds UTC, None before the first): the log's time, so that
+    writing the letter again changes nothing. `raw` is cut at MAX_RAW_BYTES; `raw_size` is its whole length.
+    """
+
+    offset: int
+    index: int
+    reason: str
+    detail: str
+    clock: int | None
+    raw: bytes
+    raw_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """What one partition has to write: rows that changed, dead letters, and then the progress that covers them.
+
+    `tick` numbers the flushes of a worker and `parts` says how many partitions take part in it, so that the sink
+    can write a worker's flush as one insert of rows followed by one of progress.
+    """
+
+    progress: Progress
+    format: str
+    rows: UsageRows
+    dead_letters: tuple[DeadLetter, ...]
+    tick: int = 0
+    parts: int = 1
+
+
+def rows_past(rows: UsageRows, next_offset: int) -> NDArray[np.bool_]:
+    """Return which rows were folded past `next_offset`: none, in what a meter flushes."""
+    return rows.last_offset >= next_offset
