@@ -54,7 +54,7 @@ class EventBatch:
     - `org`, `project`: ids; `category`: row of the catalogue; `quantity`: units of the category;
     - `timestamp`: microseconds UTC;
     - `id_high`, `id_low`: 128-bit keyed hash of (org_id, event_id); both 0 where the event has no id;
-    - `payload`: 64-bit hash of what a duplicate must repeat (category, project, quantity, timestamp, grouped attributes);
+    - `payload`: 64-bit hash of what a duplicate must repeat (category, project, quantity, timestamp, dimensions);
     - `dimensions`: row of `dimension_values` (canonical JSON of the grouped attributes; row 0 is '');
     - `subreason`: row of `subreasons`, why an event is not billable (0 elsewhere).
 
