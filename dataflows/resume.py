@@ -1,0 +1,170 @@
+"""Where a run starts on each partition: from its stored progress, under today's settings, on today's log.
+
+A pure decision: every case of "the log, the settings and the store do not fit" is here, with its message.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from dataflows.sources.base import ListedLog
+from schemas.errors import SourceError, UncleanStop
+from schemas.log import LogId
+from schemas.metering import MeterSettings
+from schemas.progress import Counts, Mark, Progress
+
+CONTENT_KEYS: Final = ("topic_id", "size", "head", "tail")
+"""The parts of a log's identity that name its content; the rest (`uri`) says where it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a partition starts: its progress (with the mark), and a sentence where a person should know something."""
+
+    progress: Progress
+    note: str = ""
+
+
+def start_of(
+    listed: ListedLog,
+    stored: Progress | None,
+    settings: MeterSettings,
+    *,
+    rows_past_progress: bool,
+    again: bool = False,
+) -> Start:
+    """Decide how a partition starts.
+
+    `stored` is the partition's current progress, None for a log that was never read. `rows_past_progress` says whether
+    usage rows of that generation lie past it: an unclean stop. `again` meters a changed file from its start, in a new
+    generation beside the old rows.
+
+    Raises SourceError where the log is not the one that was read or lacks what must be read, UncleanStop where the
+    settings changed before the last run's rows were covered by progress.
+    """
+    fingerprint = settings.fingerprint()
+    if stored is None:
+        return Start(_fresh(listed, fingerprint, generation=1))
+    changed = changed_identity(listed, stored)
+    if changed and again:
+        return Start(_fresh(listed, fingerprint, stored.generation + 1), f"{listed.log}: metered again from its start")
+    if changed:
+        raise SourceError(_not_the_same(listed, stored, changed))
+    _check_range(listed, stored)
+    stored = replace(stored, partitions=listed.partitions, source=listed.identity, finite=listed.finite)
+    finished = listed.finite and listed.log_end is not None and stored.next_offset >= listed.log_end
+    if stored.fingerprint != fingerprint and not finished:
+        if rows_past_progress:
+            raise UncleanStop(
+                f"{listed.log}: the metering settings changed (fingerprint {stored.fingerprint} to {fingerprint}), "
+                f"but the last run stopped uncleanly: usage rows lie past offset {stored.next_offset}. Run once more "
+                "with the settings as they were, so that progress covers them, and change the settings then. Nothing was "
+                "written."
+            )
+        note = f"{listed.log}: the metering settings changed: generation {stored.generation + 1} starts here"
+        return Start(_next_generation(stored, fingerprint, stored.mark), note)
+    if stored.mark.warm_offset < listed.log_start and not finished:
+        return _without_mark(listed, stored, settings, rows_past_progress)
+    return Start(stored)
+
+
+def _fresh(listed: ListedLog, fingerprint: str, generation: int) -> Progress:
+    first = listed.log_start
+    return Progress(
+        log=listed.log,
+        generation=generation,
+        fingerprint=fingerprint,
+        start_offset=first,
+        next_offset=first,
+        mark=Mark(first, None, None, first),
+        partitions=listed.partitions,
+        source=listed.identity,
+        finite=listed.finite,
+    )
+
+
+def _next_generation(stored: Progress, fingerprint: str, mark: Mark) -> Progress:
+    """Start a generation where the last one stopped: its rows count from there, its index is warmed from `mark` on."""
+    return replace(
+        stored,
+        generation=stored.generation + 1,
+        fingerprint=fingerprint,
+        start_offset=stored.next_offset,
+        mark=replace(mark, count_from=stored.next_offset),
+        counts=Counts(),
+    )
+
+
+def _without_mark(listed: ListedLog, stored: Progress, settings: MeterSettings, rows_past_progress: bool) -> Start:
+    """Go on where retention deleted the mark but nothing that was not metered: a quiet partition."""
+    if rows_past_progress:
+        raise UncleanStop(
+            f"{listed.log}: the log starts at offset {listed.log_start}, after the replay mark "
+            f"{stored.mark.warm_offset}, "
+            f"and usage rows lie past progress at {stored.next_offset}: their totals cannot be rebuilt from the log. "
+            "Restore the log from a replica or a backup, or meter the range again from an archive. Nothing was written."
+        )
+    mark = Mark(stored.next_offset, stored.clock, stored.max_timestamp, stored.next_offset)
+    horizon = settings.bucket * (settings.horizon_buckets + 1) // 1_000_000
+    note = (
+        f"{listed.log}: retention deleted the replay mark; generation {stored.generation + 1} starts at offset "
+        f"{stored.next_offset} with an empty dedupe index: a retry of an event older than that is counted again if the "
+        f"log's clock moves less than {horizon} s until it comes"
+    )
+    return Start(_next_generation(stored, settings.fingerprint(), mark), note)
+
+
+def changed_identity(listed: ListedLog, stored: Progress) -> list[str]:
+    """Return which parts of the log's content identity differ from those that progress keeps."""
+    old, new = stored.source, listed.identity
+    return [key for key in CONTENT_KEYS if key in old and key in new and old[key] != new[key]]
+
+
+def _not_the_same(listed: ListedLog, stored: Progress, changed: list[str]) -> str:
+    if "topic_id" in changed:
+        return (
+            f"{listed.log}: the topic is not the one that was read before (topic id {stored.source['topic_id']}, now "
+            f"{listed.identity['topic_id']}): it was deleted and made again under its name. Its offsets mean other "
+            "records now. Read it under another name (a new topic), or meter into a new store. Nothing was written."
+        )
+    return (
+        f"{listed.log}: the file is not the one that was read before ({', '.join(changed)} changed). A file "
+        f"is metered once "
+        "and must not change; give new events as a new file. With --again the file as it is now is metered from its "
+        "start and counted in full, in addition to what was counted of it before. Nothing was written."
+    )
+
+
+def _check_range(listed: ListedLog, stored: Progress) -> None:
+    if listed.log_start > stored.next_offset:
+        raise SourceError(
+            f"{listed.log}: records were lost: the log starts at offset {listed.log_start}, but only those before "
+            f"{stored.next_offset} were metered; {listed.log_start - stored.next_offset} offsets from "
+            f"{stored.next_offset} on are gone (retention, or the topic was truncated). Restore them, or lengthen "
+            "retention and bring the records back under another topic. Nothing was written."
+        )
+    if listed.log_end is not None and stored.next_offset > listed.log_end:
+        raise SourceError(
+            f"{listed.log}: progress is at offset {stored.next_offset}, past the log's end at {listed.log_end}: "
+            f"this is "
+            "not the log that was read, or the broker lost its tail. Nothing was written."
+        )
+
+
+def check_known_content(listed: list[ListedLog], known: dict[LogId, Progress], *, again: bool) -> None:
+    """Refuse a file whose content was metered already under another name, unless it is meant (`again`)."""
+    if again:
+        return
+
+    def content(identity: dict[str, Any]) -> tuple[Any, ...] | None:
+        return (
+            tuple(identity[key] for key in CONTENT_KEYS[1:]) if all(k in identity for k in CONTENT_KEYS[1:]) else None
+        )
+
+    seen = {content(progress.source): log for log, progress in known.items() if content(progress.source)}
+    for new in listed:
+        same = seen.setdefault(content(new.identity), new.log) if content(new.identity) else new.log
+        if same != new.log:
+            raise SourceError(
+                f"{new.log}: this file's content was metered already as {same} (same size, same first 4 KiB, same last "
+                "record). Counting it again would bill it twice; give --again if that is meant. Nothing was written."
+            )

@@ -1,0 +1,80 @@
+"""Price books and contracts from files: every error names the file, the line and the reason."""
+
+import hashlib
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rater.book import BookFile, Contracts, PriceBook, Signed
+from rater.strict_yaml import Document, StrictYamlError, load
+from schemas.contracts import ContractsFile
+from schemas.errors import SettingsError
+
+MAX_ERRORS: Final = 20
+M = TypeVar("M", bound=BaseModel)
+
+
+def load_book(path: Path) -> PriceBook:
+    """Read a price book. Raises SettingsError, with a line for everything that is wrong."""
+    return book_from(path.name, _text(path, "price book"))
+
+
+def load_contracts(path: Path) -> Contracts:
+    """Read a contracts file. Raises SettingsError, with a line for everything that is wrong."""
+    return contracts_from(path.name, _text(path, "contracts file"))
+
+
+def book_from(origin: str, text: str) -> PriceBook:
+    """Read a price book from its text; `origin` is what messages call it."""
+    document, file = _read(origin, text, BookFile)
+    return PriceBook(file.book, file.revision, file.plans, content_hash(document.content), origin)
+
+
+def contracts_from(origin: str, text: str) -> Contracts:
+    """Read contracts from their text; `origin` is what messages call it."""
+    document, file = _read(origin, text, ContractsFile)
+    by_org: defaultdict[int | Literal["*"], list[Signed]] = defaultdict(list)
+    for contract, written in zip(file.contracts, document.content["contracts"], strict=True):
+        by_org[contract.org_id].append(Signed(contract, content_hash(written)))
+    return Contracts({org: tuple(signed) for org, signed in by_org.items()}, origin)
+
+
+def content_hash(content: Any) -> str:
+    """Return a SHA-256 of what a file says: comments and layout change nothing, order and every digit do."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=lambda value: [repr(value)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{what} {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{what} {path}: is not UTF-8 text (byte {error.start})") from error
+
+
+def _read(origin: str, text: str, shape: type[M]) -> tuple[Document, M]:
+    try:
+        document = load(text)
+    except StrictYamlError as error:
+        place = f"{origin}:{error.line}" if error.line else origin
+        raise SettingsError(f"{place}: {error.reason}") from error
+    try:
+        return document, shape.model_validate(document.content)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        told = [_told(origin, document, item) for item in found[:MAX_ERRORS]]
+        if len(found) > MAX_ERRORS:
+            told.append(f"{origin}: and {len(found) - MAX_ERRORS} more")
+        raise SettingsError("\n".join(told)) from error
+
+
+def _told(origin: str, document: Document, item: Any) -> str:
+    path = (*item["loc"], *item.get("ctx", {}).get("at", ()))
+    shown = ".".join(str(part) for part in path if part != "[key]")
+    reason = str(item["msg"]).removeprefix("Value error, ")
+    return f"{origin}:{document.line(path)}: {shown or 'the file'}: {reason}"

@@ -1,0 +1,166 @@
+"""A query's result as chunks of bytes, in bounded memory where the format allows it."""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+from chdb import ChdbError
+
+from sinks.serve.engine import Handle
+from sinks.serve.problems import problem_of
+from sinks.serve.statements import Statement
+
+_BLOCKWISE: Final = frozenset(
+    {
+        "Native",
+        "TabSeparated",
+        "TSV",
+        "TabSeparatedRaw",
+        "TSVRaw",
+        "CSV",
+        "RowBinary",
+        "JSONEachRow",
+        "JSONLines",
+        "NDJSON",
+        "JSONCompactEachRow",
+        "JSONStringsEachRow",
+        "JSONCompactStringsEachRow",
+    }
+)
+"""Formats without header and footer, whose blocks may be written one after the other."""
+_ARROW: Final = frozenset({"Arrow", "ArrowStream"})
+
+
+def run(handle: Handle, sql: bytes, statement: Statement, name: str, params: dict[str, str]) -> Iterator[bytes]:
+    """Run a statement and yield its answer in the format `name`, chunk by chunk; raises Problem, also in between.
+
+    Formats with a header or a footer other than Arrow's are built whole in memory before the first chunk.
+    """
+    text = sql.decode(errors="surrogateescape")
+    blockwise = name in _BLOCKWISE and handle.settings.get("output_format_json_array_of_rows", "0") == "0"
+    if not statement.has_result or statement.kind not in ("SELECT", "WITH") or statement.totals:
+        yield from _whole(handle, sql, name, params)
+    elif blockwise or name in _ARROW:
+        chunks = _blocks(handle, text, name, params)
+        yield from _arrow(handle, sql, name, params, chunks) if name in _ARROW else chunks
+    else:
+        yield from _whole(handle, sql, name, params)
+
+
+def _whole(handle: Handle, sql: bytes, name: str, params: dict[str, str]) -> Iterator[bytes]:
+    try:
+        answer = bytes(handle.connection.query(sql, name, params=params).bytes() or b"")
+    except (ChdbError, RuntimeError) as error:
+        raise problem_of(error) from error
+    if answer:
+        yield answer
+
+
+def _blocks(handle: Handle, text: str, name: str, params: dict[str, str]) -> Iterator[bytes]:
+    # A handle answers nothing while a stream of it is open, so a stream that breaks takes its handle along.
+    try:
+        stream = handle.connection.send_query(text, name, params=params)
+    except (ChdbError, RuntimeError) as error:
+        raise problem_of(error) from error
+    done = False
+    try:
+        for chunk in stream:
+            data = bytes(chunk.bytes() or b"")
+            if data:
+                yield data
+        done = True
+    except (ChdbError, RuntimeError) as error:
+        raise problem_of(error) from error
+    finally:
+        if not done:
+            handle.usable = False
+            stream.close()
+
+
+def _arrow(handle: Handle, sql: bytes, name: str, params: dict[str, str], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Put blocks, each of which the engine writes as a whole Arrow file or stream, into a single one."""
+    sink = _Drain()
+    writer: Any = None
+    for chunk in chunks:
+        source = pa.py_buffer(chunk)
+        reader = pa.ipc.open_file(source) if name == "Arrow" else pa.ipc.open_stream(source)
+        if writer is None:
+            writer = (pa.ipc.new_file if name == "Arrow" else pa.ipc.new_stream)(sink, reader.schema)
+        writer.write_table(reader.read_all())
+        yield sink.take()
+    if writer is None:
+        # Without a block there is no schema: the same query as a whole answers with one.
+        yield from _whole(handle, sql, name, params)
+        return
+    writer.close()
+    yield sink.take()
+
+
+class _Drain(io.RawIOBase):
+    """A file that is written at one end and emptied at the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        self._written += len(self._pieces[-1])
+        return len(self._pieces[-1])
+
+    def tell(self) -> int:
+        return self._written
+
+    def take(self) -> bytes:
+        whole = b"".join(self._pieces)
+        self._pieces.clear()
+        return whole
+
+
+def empty_block(handle: Handle, sql: bytes, statement: Statement, params: dict[str, str]) -> bytes:
+    """Return the header block of a Native result without rows, so that a client learns the columns all the same.
+
+    b"" where the columns cannot be learnt without running the query again.
+    """
+    query = sql[: statement.body_end].decode(errors="surrogateescape")
+    try:
+        found = handle.connection.query(f"DESCRIBE ({query}\n)", "JSONCompactEachRow", params=params).bytes() or b""
+    except (ChdbError, RuntimeError):
+        return b""
+    columns = [json.loads(line)[:2] for line in bytes(found).splitlines()]
+    block = bytearray(_varint(len(columns)) + _varint(0))
+    for column in columns:
+        for text in column:
+            block += _varint(len(text.encode())) + text.encode()
+    return bytes(block)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def insert(handle: Handle, head: str, name: str, data: Iterator[bytes]) -> tuple[int, int]:
+    """Run an INSERT whose data comes in chunks of the format `name`; return rows and bytes written."""
+    stream: Any = None
+    try:
+        stream = handle.connection.send_insert(head, name)
+        for chunk in data:
+            stream.append(chunk)
+        done = stream.finish()
+    except (ChdbError, RuntimeError) as error:
+        if stream is not None:
+            handle.usable = False
+            stream.close()
+        raise problem_of(error) from error
+    return int(done.rows_written), int(done.bytes_written)
