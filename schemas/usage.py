@@ -1,6 +1,6 @@
 """What the flow writes: usage rows, dead letters, progress; one Flush a partition and flush."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,18 +56,16 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What one partition has to write: rows that changed, dead letters, and then the progress that covers them.
-
-    `tick` numbers the flushes of a worker and `parts` says how many partitions take part in it, so that the sink
-    can write a worker's flush as one insert of rows followed by one of progress.
-    """
+    """What one partition has to write: rows that changed, dead letters, and then the progress that covers them."""
 
     progress: Progress
     format: str
     rows: UsageRows
     dead_letters: tuple[DeadLetter, ...]
-    tick: int = 0
-    parts: int = 1
+
+    def at_end(self, log_end: int, seen_at: int) -> "Flush":
+        """Return the same flush with a newer sight of the log's end in its progress."""
+        return replace(self, progress=self.progress.at_end(log_end, seen_at))
 
 
 def rows_past(rows: UsageRows, next_offset: int) -> NDArray[np.bool_]:

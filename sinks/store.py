@@ -57,7 +57,7 @@ class Store:
     def __init__(self, url: StoreUrl, client: Client, retrying: Retrying = AT_ONCE) -> None:
         self._url = url
         self._client = client
-        self._retrying = retrying
+        self.retrying = retrying
         self._closed = False
 
     @property
@@ -89,7 +89,7 @@ class Store:
 
         Raises StoreMismatch, before anything is touched, for a store of a newer version or with edited migrations.
         """
-        return self._retrying.run(self._migrate, what="migrating")
+        return self.retrying.run(self._migrate, what="migrating")
 
     def _migrate(self) -> list[str]:
         wanted = migrations.pending(self.applied_migrations(), migrations.known(), self.url)
@@ -112,7 +112,7 @@ class Store:
 
     def check_version(self) -> None:
         """Raise StoreMismatch unless the store has exactly the migrations of this version."""
-        waiting = self._retrying.run(
+        waiting = self.retrying.run(
             lambda: migrations.pending(self.applied_migrations(), migrations.known(), self.url),
             what="reading the version",
         )
@@ -164,7 +164,7 @@ class Store:
         generation; StoreError naming column and value, with nothing sent, where a value does not fit its column.
         """
         if flushes:
-            self._retrying.run(lambda: self._write_once(flushes), what="writing usage")
+            self.retrying.run(lambda: self._write_once(flushes), what="writing usage")
 
     def _write_once(self, flushes: Sequence[Flush]) -> None:
         # Built first, so that a progress row which does not fit leaves no usage rows past it.
@@ -212,7 +212,7 @@ class Store:
     def write_replays(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Record replayed dead letters. A row has the columns of `replays`; instants are microseconds or datetimes."""
         table = build("replays", REPLAYS, rows)
-        self._retrying.run(lambda: self._insert("replays", table), what="recording replays")
+        self.retrying.run(lambda: self._insert("replays", table), what="recording replays")
 
     def write_statements(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write statements. A row has the columns of `statements`, `lines` being a sequence of mappings.
@@ -220,7 +220,7 @@ class Store:
         Amounts and quantities are Decimal with at most 18 digits of fraction: more is an error, nothing is rounded.
         """
         table = statement_table(rows)
-        self._retrying.run(lambda: self._insert("statements", table), what="writing statements")
+        self.retrying.run(lambda: self._insert("statements", table), what="writing statements")
 
     def _insert(self, name: str, table: pa.Table) -> None:
         if table.num_rows:
@@ -234,7 +234,7 @@ class Store:
 
         `raw` names String columns to return as bytes (dead_letters.raw); any other String must be UTF-8.
         """
-        return self._retrying.run(lambda: self._fetch(sql, parameters, raw), what="reading")
+        return self.retrying.run(lambda: self._fetch(sql, parameters, raw), what="reading")
 
     def query_rows(
         self, sql: str, parameters: Parameters | None = None, *, raw: Sequence[str] = ()
@@ -246,7 +246,7 @@ class Store:
                 result = self._client.query(sql, parameters=_bound(parameters), column_formats=_as_bytes(raw))
                 return [dict(row) for row in result.named_results()]
 
-        return self._retrying.run(fetch, what="reading")
+        return self.retrying.run(fetch, what="reading")
 
     def query_arrow(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         """Return the rows of a query as an Arrow table. Int128 columns come as 16 bytes: cast them in SQL."""
@@ -255,11 +255,11 @@ class Store:
             with told(self._url, "reading"):
                 return self._client.query_arrow(sql, parameters=_bound(parameters))
 
-        return self._retrying.run(fetch, what="reading")
+        return self.retrying.run(fetch, what="reading")
 
     def stream(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
         """Yield the rows of a query in bounded memory; other calls may be made meanwhile. Not retried once begun."""
-        client = self._retrying.run(lambda: connect(self._url, create=False), what="reading")
+        client = self.retrying.run(lambda: connect(self._url, create=False), what="reading")
         try:
             client.database = self._client.database
             with told(self._url, "reading"), client.query_rows_stream(sql, parameters=_bound(parameters)) as rows:

@@ -1,0 +1,63 @@
+"""The third step of the flow: the meters of one worker's logs, fed with event batches, flushed at every tick."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from dataflows.meter import Meter
+from dataflows.reading import Control, Opened, Tick
+from schemas.errors import TallyError
+from schemas.log import EventBatch, LogId
+from schemas.metering import MeterSettings
+from schemas.progress import Progress
+from schemas.usage import Flush
+
+STEP: Final = "meter"
+
+
+class Meters:
+    """One meter a log that is being read.
+
+    A plain step and not a keyed one: all batches of a log are read by one worker, in order, and are metered where they
+    were read. So no batch is pickled or sent to another process, none piles up there, and the state needs no key.
+    """
+
+    def __init__(self, settings: MeterSettings, control: Control) -> None:
+        self._settings = settings
+        self._control = control
+        self._meters: dict[LogId, Meter] = {}
+        self._told: dict[LogId, Progress] = {}
+
+    def __call__(self, items: Iterable[Opened | EventBatch | Tick]) -> list[tuple[Flush, ...]]:
+        """Meter the items; return, for every tick, what there is to write."""
+        flushes: list[tuple[Flush, ...]] = []
+        if self._control.failure is not None:
+            return flushes
+        try:
+            for item in items:
+                if isinstance(item, EventBatch):
+                    self._meters[item.records.log].add(item)
+                elif isinstance(item, Opened):
+                    log = item.progress.log
+                    self._meters[log] = Meter(self._settings, item.progress, broker_clock=item.broker_clock)
+                    self._told[log] = item.progress
+                elif changed := self._flush(item):
+                    flushes.append(changed)
+        except TallyError as error:
+            self._control.fail(error)
+        return flushes
+
+    def _flush(self, tick: Tick) -> tuple[Flush, ...]:
+        """Return the flush of every log of the tick about which there is something new to say."""
+        changed: list[Flush] = []
+        for log in tick.logs:
+            if log not in self._meters:
+                continue
+            flush = self._meters[log].flush()
+            if (end := tick.ends.get(log)) is not None:
+                flush = flush.at_end(*end)
+            if len(flush.rows) or flush.dead_letters or flush.progress != self._told[log]:
+                changed.append(flush)
+                self._told[log] = flush.progress
+            if flush.progress.finite and flush.progress.fully_read:
+                del self._meters[log], self._told[log]
+        return tuple(changed)
