@@ -3,6 +3,7 @@
 A pure decision: every case of "the log, the settings and the store do not fit" is here, with its message.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from schemas.progress import Counts, Mark, Progress
 
 CONTENT_KEYS: Final = ("topic_id", "size", "head", "tail")
 """The parts of a log's identity that name its content; the rest (`uri`) says where it was found."""
+
+Content = tuple[int, str, str]
+"""A file's size and the hashes of its head and its last record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +56,20 @@ def start_of(
     _check_range(listed, stored)
     stored = replace(stored, partitions=listed.partitions, source=listed.identity, finite=listed.finite)
     finished = listed.finite and listed.log_end is not None and stored.next_offset >= listed.log_end
-    if stored.fingerprint != fingerprint and not finished:
+    if finished:
+        return Start(stored)  # nothing is read of it any more, under whatever settings
+    if stored.mark.warm_offset < listed.log_start:  # first: changed settings cannot warm an index from it either
+        return _without_mark(listed, stored, settings, rows_past_progress)
+    if stored.fingerprint != fingerprint:
         if rows_past_progress:
             raise UncleanStop(
                 f"{listed.log}: the metering settings changed (fingerprint {stored.fingerprint} to {fingerprint}), "
                 f"but the last run stopped uncleanly: usage rows lie past offset {stored.next_offset}. Run once more "
-                "with the settings as they were, so that progress covers them, and change the settings then. Nothing was "
-                "written."
+                "with the settings as they were, so that progress covers them, and change the settings then. Nothing "
+                "was written."
             )
         note = f"{listed.log}: the metering settings changed: generation {stored.generation + 1} starts here"
         return Start(_next_generation(stored, fingerprint, stored.mark), note)
-    if stored.mark.warm_offset < listed.log_start and not finished:
-        return _without_mark(listed, stored, settings, rows_past_progress)
     return Start(stored)
 
 
@@ -99,8 +105,8 @@ def _without_mark(listed: ListedLog, stored: Progress, settings: MeterSettings, 
     if rows_past_progress:
         raise UncleanStop(
             f"{listed.log}: the log starts at offset {listed.log_start}, after the replay mark "
-            f"{stored.mark.warm_offset}, "
-            f"and usage rows lie past progress at {stored.next_offset}: their totals cannot be rebuilt from the log. "
+            f"{stored.mark.warm_offset}, and usage rows lie past progress at {stored.next_offset}: their totals cannot "
+            "be rebuilt from the log. "
             "Restore the log from a replica or a backup, or meter the range again from an archive. Nothing was written."
         )
     mark = Mark(stored.next_offset, stored.clock, stored.max_timestamp, stored.next_offset)
@@ -126,11 +132,16 @@ def _not_the_same(listed: ListedLog, stored: Progress, changed: list[str]) -> st
             f"{listed.identity['topic_id']}): it was deleted and made again under its name. Its offsets mean other "
             "records now. Read it under another name (a new topic), or meter into a new store. Nothing was written."
         )
+    if listed.identity.get("uri") == "-":
+        return (
+            f"{listed.log}: standard input does not start as the input did that was read before under this name. Pipe "
+            "in that input again, whole, or give this one another --name. With --again it is metered from its start "
+            "and counted in full, in addition to what was counted before. Nothing was written."
+        )
     return (
-        f"{listed.log}: the file is not the one that was read before ({', '.join(changed)} changed). A file "
-        f"is metered once "
-        "and must not change; give new events as a new file. With --again the file as it is now is metered from its "
-        "start and counted in full, in addition to what was counted of it before. Nothing was written."
+        f"{listed.log}: the file is not the one that was read before ({', '.join(changed)} changed). A file is metered "
+        "once and must not change; give new events as a new file. With --again the file as it is now is metered from "
+        "its start and counted in full, in addition to what was counted of it before. Nothing was written."
     )
 
 
@@ -144,27 +155,39 @@ def _check_range(listed: ListedLog, stored: Progress) -> None:
         )
     if listed.log_end is not None and stored.next_offset > listed.log_end:
         raise SourceError(
-            f"{listed.log}: progress is at offset {stored.next_offset}, past the log's end at {listed.log_end}: "
-            f"this is "
-            "not the log that was read, or the broker lost its tail. Nothing was written."
+            f"{listed.log}: progress is at offset {stored.next_offset}, past the log's end at {listed.log_end}: this "
+            "is not the log that was read, or the broker lost its tail. Give back what was read, or read this under "
+            "another name. Nothing was written."
         )
 
 
-def check_known_content(listed: list[ListedLog], known: dict[LogId, Progress], *, again: bool) -> None:
-    """Refuse a file whose content was metered already under another name, unless it is meant (`again`)."""
+def check_known_content(listed: Sequence[ListedLog], known: Mapping[LogId, Progress], *, again: bool) -> None:
+    """Refuse a file whose content was metered already under another name, unless it is meant (`again`).
+
+    `known` is the current progress of every log that was ever read. Two listed files of one content are refused as
+    well. A file that was metered as it is passes: its double was meant when it was first read. So does a file without
+    a record, of which nothing can be counted twice. Raises SourceError.
+    """
     if again:
         return
-
-    def content(identity: dict[str, Any]) -> tuple[Any, ...] | None:
-        return (
-            tuple(identity[key] for key in CONTENT_KEYS[1:]) if all(k in identity for k in CONTENT_KEYS[1:]) else None
+    seen: dict[Content, LogId] = {}
+    for log, progress in known.items():
+        if content := _content(progress.source):
+            seen.setdefault(content, log)
+    for new in listed:
+        content = _content(new.identity)
+        if content is None or (new.log in known and _content(known[new.log].source) == content):
+            continue
+        same = seen.setdefault(content, new.log)
+        if same == new.log:
+            continue
+        how = "was metered already as" if same in known else "is also that of"
+        raise SourceError(
+            f"{new.log}: this file's content {how} {same} (same size, same first 4 KiB, same last record). Counting it "
+            "again would bill it twice: take it out, or give --again if that is meant. Nothing was written."
         )
 
-    seen = {content(progress.source): log for log, progress in known.items() if content(progress.source)}
-    for new in listed:
-        same = seen.setdefault(content(new.identity), new.log) if content(new.identity) else new.log
-        if same != new.log:
-            raise SourceError(
-                f"{new.log}: this file's content was metered already as {same} (same size, same first 4 KiB, same last "
-                "record). Counting it again would bill it twice; give --again if that is meant. Nothing was written."
-            )
+
+def _content(identity: Mapping[str, Any]) -> Content | None:
+    """Return what a file's content is told by; None for what is no file, or has no record."""
+    return (identity["size"], identity["head"], identity["tail"]) if identity.get("tail") else None

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -14,7 +16,7 @@ from schemas.prices import STRICT, Conversion, Number, PriceModel
 if TYPE_CHECKING:
     AnyPrice = PriceModel
 else:
-    AnyPrice = Annotated[tuple(MODELS.values()), Field(discriminator="model")]
+    AnyPrice = Annotated[reduce(or_, MODELS.values()), Field(discriminator="model")]
 
 Category = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
 
@@ -49,7 +51,7 @@ class Charge(BaseModel):
             raise ValueError("a category stands twice")
         return self
 
-    @property
+    @cached_property
     def counted(self) -> tuple[str, ...]:
         """Return the categories that the charge counts; none for a fee."""
         return (self.category,) if self.category is not None else tuple(self.categories or ())
@@ -61,6 +63,11 @@ class PlanVersion(Span):
     charges: dict[Name, Charge] = Field(min_length=1)
     free: list[Category] = Field(default_factory=list)
     """Categories that are counted and cost nothing."""
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Return the categories that are priced or free."""
+        return frozenset(self.free).union(*(charge.counted for charge in self.charges.values()))
 
     @model_validator(mode="after")
     def _once(self) -> "PlanVersion":

@@ -4,8 +4,9 @@ All instants are microseconds UTC. None stands for "no event yet".
 """
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final
 
 from schemas.log import LogId
 
@@ -39,10 +40,35 @@ class Counts:
     quantity: int = 0
     """Sum of the accepted quantities over all categories: a checksum, not a usage."""
 
+    @classmethod
+    def total(cls, counts: Iterable["Counts"]) -> "Counts":
+        """Return the sum of counts."""
+        found = list(counts)
+        sums = {name: sum(getattr(one, name) for one in found) for name in _NUMBERS}
+        maps = {name: sum((getattr(one, name) for one in found), Counter()) for name in _COUNTERS}
+        return cls(**sums, **maps)
+
+    def since(self, before: "Counts") -> "Counts":
+        """Return what was counted between an earlier progress row of the same generation and this one."""
+        numbers = {name: getattr(self, name) - getattr(before, name) for name in _NUMBERS}
+        maps = {name: getattr(self, name) - getattr(before, name) for name in _COUNTERS}
+        return Counts(**numbers, **maps)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts as plain JSON values, reasons in alphabetical order."""
+        return {
+            name: dict(sorted(value.items())) if name in _COUNTERS else value
+            for name, value in ((found.name, getattr(self, found.name)) for found in fields(self))
+        }
+
     def balances(self) -> bool:
         """Say whether events = accepted + duplicates + not billable + rejected."""
         rest = self.not_billable.total() + self.rejected.total()
         return self.events == self.accepted + self.duplicates + rest
+
+
+_COUNTERS: Final = ("not_billable", "rejected")
+_NUMBERS: Final = tuple(found.name for found in fields(Counts) if found.name not in _COUNTERS)
 
 
 @dataclass(frozen=True, slots=True)

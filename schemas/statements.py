@@ -37,6 +37,7 @@ FailureReason = Literal[
     "contract_not_in_force",
     "contract_overlap",
     "contract_changes_inside_period",
+    "other_book",
     "unknown_plan",
     "currency_mismatch",
     "override_matches_nothing",
@@ -66,9 +67,10 @@ class RatingFailure(NamedTuple):
 class Line:
     """One line: what was used, which price made it cost what, step by step.
 
-    `usage` is by category, in counted units; `quantity` is their sum in priced units; `exact` the sum of the steps'
-    amounts; `amount` is `exact` rounded once, to the currency's minor unit. `effective` is the day from which the
-    price version holds. `conversion` explains how counted units became priced ones ('' when they are the same).
+    `usage` is by category, in counted units, of every category that the charge counts (0 of what was not used);
+    `quantity` is their sum in priced units (1 period for a fee); `exact` the sum of the steps' amounts; `amount` is
+    `exact` rounded once, to the currency's minor unit. `effective` is the day from which the price version holds.
+    `conversion` explains how counted units became priced ones ('' when they are the same).
     """
 
     charge: str
@@ -114,6 +116,7 @@ class Statement:
     lines: tuple[Line, ...]
     total: Decimal
     book: str
+    book_revision: int
     book_hash: str
     contract_hash: str
     snapshot_id: str

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Final
 
 from dataflows.decode import Decoder
+
 from dataflows.metering import Meters
 from dataflows.open_rows import OpenRows
 from dataflows.plan import Plan, list_sources, make_plan
@@ -129,7 +130,12 @@ def exit_status(failure: TallyError) -> int:
 
 
 def usage_flow() -> Parts:
-    """Return the parts for `python -m bytewax.run`: settings from the environment and tally.toml alone.
+    """Return the parts for `python -m bytewax.run`: settings from the environment and tally.toml alone."""
+    return worker_parts(load_settings)
+
+
+def worker_parts(settings: Callable[[], Settings]) -> Parts:
+    """Return the parts for a worker process of a cluster.
 
     A failure ends the process at once, with its message: in a cluster it must not wait for the other processes, which
     end with it and are started again together.
@@ -141,7 +147,7 @@ def usage_flow() -> Parts:
 
     control = Control(on_failure=leave)
     try:
-        run = prepare(load_settings(), control)
+        run = prepare(settings(), control)
     except TallyError as error:
         say(str(error))
         raise SystemExit(error.exit_status) from None

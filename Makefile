@@ -1,0 +1,54 @@
+# Everything that is done with this repository, the same on a laptop and in CI. `make help` lists it.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?=
+PYTEST := $(BIN)/python -m pytest
+# Two workers; tests that share a broker stay in one of them (tests/conftest.py).
+SPREAD := -n 2 --dist loadgroup
+
+.PHONY: help demo test test-long check fmt bench docs setup clean
+
+help: ## List what can be made.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## From nothing to a bill on the embedded store: a month of traffic, a kill -9, a statement, 0 differences.
+	@$(BIN)/tally demo
+
+test: setup ## The ordinary suite, over a real Kafka broker too (a JVM and Maven; without them those tests skip and say so).
+	@$(PYTEST) $(SPREAD) -m "not slow" $(ARGS)
+
+test-long: setup ## Every test, the slow ones too, with 20,000 examples of each property of the meter.
+	@TALLY_TEST_EXAMPLES=$${TALLY_TEST_EXAMPLES:-20000} $(PYTEST) $(SPREAD) -o timeout=7200 $(ARGS)
+
+check: setup ## Lint, formatting and strict types.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+fmt: setup ## Format the code and sort its imports.
+	@$(BIN)/ruff check --select I --fix --quiet .
+	@$(BIN)/ruff format .
+
+bench: setup ## Measure events a second from a file and from Kafka, beside other engines; see benchmarks/RESULTS.md.
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: setup ## Write docs/settings.md from the settings themselves.
+	@$(BIN)/python -m tally.settings_page > docs/settings.md
+
+setup: $(STAMP) ## Make .venv and install Tally in it; quick when that is done. PYTHON=/path/to/python chooses one.
+
+# A failed install leaves no stamp, so that the next call goes on with it.
+$(STAMP): pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { python=$$(.ci/find-python $(PYTHON)) && "$$python" -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'
+	@touch $@
+
+clean: ## Remove what tests, benchmarks and the demo left behind; .venv and the broker's jars stay.
+	@rm -rf build dist demo-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

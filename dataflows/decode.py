@@ -1,0 +1,206 @@
+"""Decode: a batch of records in, columns of events out.
+
+    decoder = Decoder(settings)
+    events = decoder(records)      # any number of times, any log's records
+
+The compiled scan takes the common shapes, `dataflows.decode_arrow` the columns of Arrow streams; every record that they
+leave is judged by the contract (schemas.formats.judge), event by event. The answer is the contract's for any bytes:
+only the speed depends on who took a record.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from dataflows.decode_arrow import ArrowEvents, ArrowReader
+from dataflows.decode_judged import Judgement
+from dataflows.hashing import PROCESS_KEY
+from dataflows.scan import NOT_TAKEN, SMALLEST_EVENT, Columns, new_columns, scan_records
+from dataflows.scan_groups import Dimensions, Groups
+from dataflows.scan_names import TextTable
+from dataflows.scan_words import SLACK
+from schemas.formats.judge import Judge, Judged
+from schemas.formats.sentry_outcomes import OUTCOMES
+from schemas.formats.values import ARROW
+from schemas.log import EventBatch, Int64s, RecordBatch, UInt64s
+from schemas.metering import MeterSettings
+from schemas.verdicts import ACCEPTED
+
+NATIVE: Final = "tally"
+SENTRY: Final = "sentry-outcomes"
+
+LARGEST_NUMBER: Final = 65_535
+"""A category with a larger number is left to the contract: the scan finds a number's row by its place in a list."""
+
+
+class Decoder:
+    """Decodes batches under fixed settings. `taken` and `judged` count the events of each kind so far.
+
+    Every EventBatch owns its columns. Hashes depend on the keys, which are the process's unless others are given.
+    """
+
+    def __init__(self, settings: MeterSettings, key: UInt64s = PROCESS_KEY) -> None:
+        """Raise SettingsError where the settings name a format that there is not."""
+        catalogue = settings.catalogue
+        self.taken = 0
+        self.judged = 0
+        self._judge = Judge(settings)
+        self._format = settings.format
+        self._key = key
+        self._names = TextTable(name.encode() for name in catalogue.names)
+        self._ids = list_of_ids(catalogue.row_by_id())
+        self._groups = Groups(settings.group_by) if settings.group_by else None
+        self._dimensions = Dimensions(key)
+        self._subreasons = {"": 0, **{name: number for number, name in enumerate(OUTCOMES) if number}}
+        self._arrow = ArrowReader(
+            catalogue.row_by_name(), self._names, key, self._judge, grouped=bool(settings.group_by)
+        )
+
+    def __call__(self, records: RecordBatch) -> EventBatch:
+        """Decode a batch. Never raises for any bytes."""
+        self._dimensions.forget()
+        columns, rows = self._scan(records)
+        left = np.flatnonzero(columns.verdict[:rows] == NOT_TAKEN)
+        self.taken += rows - len(left)
+        judgement = Judgement(self._key, self._dimensions, self._subreasons)
+        streams: dict[int, ArrowEvents] = {}
+        if len(left):
+            numbers = columns.record[left].tolist()
+            pieces = [self._events(records, number) for number in numbers]
+            columns, rows, firsts = make_room(columns, rows, left, [len(piece) for piece in pieces])
+            for number, first, piece in zip(numbers, firsts.tolist(), pieces, strict=True):
+                if isinstance(piece, ArrowEvents):
+                    streams[number] = piece
+                    put_stream(columns, first, piece)
+                    for row, judged in piece.judged.items():
+                        judgement.add(first + row, judged)
+                    self.taken += len(piece) - len(piece.judged)
+                else:
+                    for row, judged in enumerate(piece, first):
+                        judgement.add(row, judged)
+            judgement.write(columns)
+            self.judged += len(judgement.raws)
+        data, record, index, starts, ends = records.data, columns.record, columns.index, columns.start, columns.end
+
+        def raw(event: int) -> bytes:
+            found = judgement.raws.get(event)
+            if found is not None:
+                return found
+            stream = streams.get(int(record[event]))
+            return data[starts[event] : ends[event]] if stream is None else stream.raw(int(index[event]))
+
+        return EventBatch(
+            records,
+            columns.record[:rows],
+            columns.index[:rows],
+            columns.verdict[:rows],
+            columns.org[:rows],
+            columns.project[:rows],
+            columns.category[:rows],
+            columns.quantity[:rows],
+            columns.timestamp[:rows],
+            columns.id_high[:rows],
+            columns.id_low[:rows],
+            columns.payload[:rows],
+            columns.dimensions[:rows],
+            columns.subreason[:rows],
+            self._dimensions.values,
+            tuple(self._subreasons),
+            raw,
+            judgement.details,
+        )
+
+    def _scan(self, records: RecordBatch) -> tuple[Columns, int]:
+        """Return the scan's columns and how many rows of them are filled."""
+        count = len(records)
+        if self._format not in {NATIVE, SENTRY}:
+            columns = new_columns(count)
+            columns.record[:] = np.arange(count)
+            columns.index[:] = 0
+            columns.verdict[:] = NOT_TAKEN
+            return columns, count
+        # Copies, so that the compiled code meets arrays of one kind, and is compiled once.
+        starts, ends = np.array(records.starts, np.int64), np.array(records.ends, np.int64)
+        columns = new_columns(count + len(records.data) // SMALLEST_EVENT + 1)
+        # Records with too little behind them to be read a word at a time are scanned in a copy that has more.
+        in_place = int(np.searchsorted(ends, len(records.data) - SLACK, side="right"))
+        rows = self._scan_part(records.data, 0, starts, ends, 0, in_place, columns, 0) if in_place else 0
+        if in_place < count:
+            shift = int(starts[in_place])
+            rest = records.data[shift:] + bytes(SLACK)
+            rows = self._scan_part(rest, shift, starts, ends, in_place, count, columns, rows)
+        return columns, rows
+
+    def _scan_part(
+        self, data: bytes, shift: int, starts: Int64s, ends: Int64s, first: int, last: int, columns: Columns, row: int
+    ) -> int:
+        return scan_records(
+            np.frombuffer(data, np.uint8),
+            starts,
+            ends,
+            first,
+            last,
+            shift,
+            self._format == NATIVE,
+            self._groups.address if self._groups else 0,
+            self._dimensions.table.address,
+            self._dimensions.hashes,
+            self._key,
+            self._names.address,
+            self._ids.ctypes.data,
+            columns,
+            row,
+        )
+
+    def _events(self, records: RecordBatch, record: int) -> Sequence[Judged] | ArrowEvents:
+        value = records.data[records.starts[record] : records.ends[record]]
+        if value[:1] == ARROW and self._format == NATIVE:
+            found = self._arrow(value)
+            if found is not None:
+                return found
+        return self._judge(value)
+
+
+def list_of_ids(rows: Mapping[int, int]) -> UInt64s:
+    """Return the list that the scan looks category numbers up in: its length, then each number's row + 1 (0: none)."""
+    listed = {number: row for number, row in rows.items() if number <= LARGEST_NUMBER}
+    size = max(listed, default=-1) + 1
+    ids = np.zeros(1 + size, np.uint64)
+    ids[0] = size
+    for number, row in listed.items():
+        ids[1 + number] = row + 1
+    return ids
+
+
+def make_room(columns: Columns, rows: int, left: Int64s, sizes: Sequence[int]) -> tuple[Columns, int, Int64s]:
+    """Give each of the rows `left`, which stand for a record each, as many rows as that record has events.
+
+    Returns the columns, the number of their rows and the first row of each record.
+    """
+    if all(size == 1 for size in sizes):
+        return columns, rows, left
+    counts = np.ones(rows, np.int64)
+    counts[left] = sizes
+    source = np.repeat(np.arange(rows), counts)
+    wider = Columns(*(column[:rows][source] for column in columns))
+    firsts: Int64s = (np.cumsum(counts) - counts)[left]
+    for first, size in zip(firsts.tolist(), sizes, strict=True):
+        wider.index[first : first + size] = np.arange(size)
+    return wider, len(source), firsts
+
+
+def put_stream(columns: Columns, first: int, events: ArrowEvents) -> None:
+    """Write a stream's events into the rows from `first` on."""
+    rows = slice(first, first + len(events))
+    columns.verdict[rows] = ACCEPTED
+    columns.org[rows] = events.org
+    columns.project[rows] = events.project
+    columns.category[rows] = events.category
+    columns.quantity[rows] = events.quantity
+    columns.timestamp[rows] = events.timestamp
+    columns.id_high[rows] = events.id_high
+    columns.id_low[rows] = events.id_low
+    columns.payload[rows] = events.payload
+    columns.dimensions[rows] = 0
+    columns.subreason[rows] = 0

@@ -1,0 +1,130 @@
+"""Arrow IPC streams of the native format: each row an event, each column a field.
+
+| column | Arrow types |
+|---|---|
+| event_id, category, source | string, large_string, string_view |
+| org_id, project_id, quantity | any signed or unsigned integer |
+| timestamp | timestamp of any unit with a zone (digits past the microsecond are cut), or strings in RFC 3339 |
+| attributes | struct of, or map from string to, strings, booleans, integers and floats |
+
+A dictionary-encoded column is read as its values.
+
+A row is read as the JSON object that it stands for, so that it is judged by the native format's own rules: a column
+that is not there is a missing_field of every row, a string where a number is due is a wrong_type, a float as quantity
+a bad_quantity, further columns are ignored. Null is null, which the native format refuses; in `source`, `attributes`
+and inside `attributes` it is absence, which Arrow cannot say otherwise. A type that is not in the table (decimals,
+dates, a timestamp without a zone, NaN) is an array that holds its name, a wrong_type in every field.
+
+Such a row's own bytes are the JSON of that object (sorted keys, no spaces, floats as they are, `3.0` not `3`), so that
+they replay to the same answer. A stream that
+cannot be read to its end, or has no rows, is one rejected event whose bytes are the whole value.
+"""
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pyarrow as pa
+
+from schemas.formats.base import Rejected
+from schemas.formats.canonical import canonical_json
+from schemas.formats.strict_json import JsonObject, JsonValue, Number
+from schemas.verdicts import END_OF_TIME, MIN_TIMESTAMP
+
+COLUMNS: Final = ("event_id", "org_id", "project_id", "category", "quantity", "timestamp", "source", "attributes")
+"""The native fields."""
+_OPTIONAL: Final = frozenset({"source", "attributes"})
+_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rows(value: bytes) -> list[tuple[bytes, JsonObject]] | Rejected:
+    """Return (canonical JSON, object) of each row of an Arrow IPC stream, or why it cannot be read."""
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(value)) as reader:
+            batches = list(reader)
+        for batch in batches:
+            batch.validate(full=True)
+        found = [row for batch in batches for row in _objects(batch)]
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        detail = first_line.encode("ascii", "backslashreplace").decode()[:200]
+        return Rejected("not_json", f"an Arrow stream that cannot be read: {detail}")
+    if not found:
+        return Rejected("not_an_object", "found an Arrow stream without rows; expected at least one")
+    return [(canonical_json(row, number=str).encode(), row) for row in found]
+
+
+def _objects(batch: pa.RecordBatch) -> list[JsonObject]:
+    columns: dict[str, list[JsonValue]] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in COLUMNS:
+            columns[name] = _column(name, column)
+    return [
+        {name: cells[i] for name, cells in columns.items() if cells[i] is not None or name not in _OPTIONAL}
+        for i in range(batch.num_rows)
+    ]
+
+
+def _column(name: str, column: pa.Array) -> list[JsonValue]:
+    """Return the JSON values that a field's cells stand for; a null is None."""
+    kind = column.type
+    if name == "timestamp" and pa.types.is_timestamp(kind) and kind.tz is not None:
+        per_second = _PER_SECOND[kind.unit]
+        ticks = column.cast(pa.int64()).to_pylist()
+        return [None if tick is None else _instant(tick, per_second) for tick in ticks]
+    if name == "attributes" and pa.types.is_struct(kind):
+        return _structs(column)
+    if name == "attributes" and pa.types.is_map(kind) and _is_text(kind.key_type):
+        return _maps(column)
+    return _scalars(column)
+
+
+def _scalars(column: pa.Array) -> list[JsonValue]:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _scalars(column.dictionary_decode())
+    if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        cells: list[JsonValue] = column.to_pylist()
+        return cells
+    if pa.types.is_floating(kind):
+        return [None if cell is None else _float(cell) for cell in column.to_pylist()]
+    return [[str(kind)] if valid else None for valid in column.is_valid().to_pylist()]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _float(value: float) -> JsonValue:
+    # The shortest text that reads as this float; it always has a fraction or an exponent.
+    return Number(repr(value)) if math.isfinite(value) else [str(value)]
+
+
+def _instant(value: int, per_second: int) -> JsonValue:
+    micros = value * 1_000_000 // per_second
+    if MIN_TIMESTAMP <= micros < END_OF_TIME:
+        return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return f"{micros} µs since 1970"
+
+
+def _structs(column: pa.StructArray) -> list[JsonValue]:
+    members = {field.name: _scalars(column.field(i)) for i, field in enumerate(column.type)}
+    return [
+        {name: cells[i] for name, cells in members.items() if cells[i] is not None} if valid else None
+        for i, valid in enumerate(column.is_valid().to_pylist())
+    ]
+
+
+def _maps(column: pa.MapArray) -> list[JsonValue]:
+    """Return the members of each map; of a key that stands twice the last one counts."""
+    found: list[JsonValue] = []
+    for one in column:  # a map's own items as an array, so that their type is read as any other's
+        if not one.is_valid:
+            found.append(None)
+            continue
+        entries = one.values
+        keys, items = entries.field(0).to_pylist(), _scalars(entries.field(1))
+        members = dict(zip(keys, items, strict=True))
+        found.append({str(key): item for key, item in members.items() if item is not None})
+    return found

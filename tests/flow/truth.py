@@ -1,0 +1,102 @@
+"""What a log should have come to, by the oracle, and what a store says that it came to, in one shape."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from schemas.formats.judge import judge
+
+from schemas.formats.base import Decoded
+from schemas.log import LogId
+from schemas.metering import MeterSettings
+from schemas.progress import Counts
+from sinks.store import Store
+from tests import oracle
+
+Rows = dict[tuple[Any, ...], oracle.Row]
+
+
+class Truth(NamedTuple):
+    """Usage rows by key, counts, and the reason of every dead letter by position, of one partition log."""
+
+    rows: Rows
+    counts: Counts
+    letters: dict[tuple[int, int], str]
+
+
+def rules_of(settings: MeterSettings) -> oracle.Rules:
+    return oracle.Rules(
+        group_by_project=settings.group_by_project,
+        window=settings.window,
+        allowed_lateness=settings.allowed_lateness,
+        bucket=settings.bucket,
+        horizon_buckets=settings.horizon_buckets,
+        max_future=settings.max_future,
+        max_age=settings.max_age,
+        as_of=settings.as_of,
+    )
+
+
+def events_of(value: bytes, settings: MeterSettings) -> tuple[oracle.Event, ...]:
+    """Decode a record by the contract."""
+    names = settings.catalogue.names
+    return tuple(
+        oracle.Event(
+            org=found.org_id,
+            event_id=found.event_id,
+            category=names[found.category],
+            project=found.project_id,
+            quantity=found.quantity,
+            timestamp=found.timestamp,
+            dimensions=found.dimensions,
+            not_billable=found.not_billable,
+        )
+        if isinstance(found := judged.outcome, Decoded)
+        else oracle.Event(rejected=found.reason)
+        for judged in judge(value, settings)
+    )
+
+
+def records_of_file(path: Path, settings: MeterSettings) -> list[oracle.Record]:
+    """Read a file as the rules say: a record a line, at the byte where it starts, without a broker's timestamp."""
+    records, offset = [], 0
+    for line in path.read_bytes().split(b"\n"):
+        if line.strip():
+            records.append(oracle.Record(offset, None, events_of(line, settings)))
+        offset += len(line) + 1
+    return records
+
+
+def expected(records: list[oracle.Record], settings: MeterSettings) -> Truth:
+    """Return what the oracle says of a log."""
+    out = oracle.meter(records, rules_of(settings))
+    out.check()
+    counts = Counts(
+        records=out.counts["records"],
+        events=out.counts["events"],
+        accepted=out.counts["accepted"],
+        late=out.counts["late"],
+        duplicates=out.counts["duplicates"],
+        not_billable=out.not_billable,
+        rejected=out.rejected,
+        quantity=out.counts["quantity"],
+    )
+    letters = {at: word.partition(":")[2] for at, word in out.verdicts.items() if word.startswith("rejected")}
+    return Truth(dict(out.rows), counts, letters)
+
+
+def stored(store: Store, log: LogId) -> Truth:
+    """Return what the store says of a log, as a reader sees it, before merges and after."""
+    place = {"topic": log.topic, "partition": log.partition}
+    where = "WHERE topic = {topic:String} AND partition = {partition:String}"
+    rows = store.query(
+        "SELECT org_id, category, project_id, dimensions, toUnixTimestamp(window_start), segment, quantity, events, "
+        "max_quantity, first_offset, last_offset, toUnixTimestamp64Micro(first_timestamp), "
+        f"toUnixTimestamp64Micro(last_timestamp) FROM usage_windows FINAL {where}",
+        place,
+    )
+    letters = store.query(f"SELECT offset, `index`, reason FROM dead_letters FINAL {where}", place)
+    return Truth(
+        {(*row[:4], row[4] * 1_000_000, row[5]): oracle.Row(*row[6:]) for row in rows},
+        store.progress(log.topic)[log].counts,
+        {(offset, index): reason for offset, index, reason in letters},
+    )
