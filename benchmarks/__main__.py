@@ -60,7 +60,7 @@ def hold_all(contests: list[Contest], asked: int, runs: int, inputs: Inputs) -> 
     for contest in contests:
         with ExitStack() as stack:
             try:
-                make_topic = stack.enter_context(topics(inputs.folder)) if needs_broker(contest) else None
+                make_topic = stack.enter_context(topics(inputs)) if needs_broker(contest) else None
                 outcomes.append(hold(contest, asked, runs, Inputted(inputs, make_topic), tell))
             except (NoKafka, NoInput) as problem:
                 outcomes.append(Outcome(contest, contest.traffic(asked).events, [], str(problem)))

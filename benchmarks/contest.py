@@ -41,10 +41,10 @@ class Result:
         """Return events a second over the whole life of the process."""
         return Spread.of([self.events / run.wall for run in self.runs])
 
-    def rate_without_start(self) -> float:
-        """Return events a second once it is up: the start, measured apart, is taken off."""
-        start = min(self.start, default=0.0)
-        return self.events / max(1e-9, Spread.of([run.wall for run in self.runs]).median - start)
+    def rate_once_started(self) -> float | None:
+        """Return events a second with the start, measured apart, taken off; None where it is most of a run."""
+        wall, start = Spread.of([run.wall for run in self.runs]).median, min(self.start, default=0.0)
+        return None if start > wall / 2 else self.events / (wall - start)
 
     def hashes(self) -> set[str]:
         """Return the hashes of all answers: one, where the runs agree."""

@@ -35,16 +35,18 @@ class Traffic:
     """One input: a kind of traffic and how many events of it; several `parts` make a folder of files.
 
     `start` is the date on which it begins, '' where any will do: a broker's clock calls old events too old.
+    `events_per_second` of event time.
     """
 
     kind: str
     events: int
     parts: int = 1
     start: str = ""
+    events_per_second: int = EVENTS_PER_SECOND
 
     def flags(self) -> tuple[str, ...]:
         """Return what `tally generate` is told, but the target."""
-        span = max(1, self.events // EVENTS_PER_SECOND)
+        span = max(1, self.events // self.events_per_second)
         size = ("--events", str(self.events), "--orgs", str(ORGS), "--seed", "1", "--span", f"{span}s")
         return (*size, *TRAFFIC[self.kind], *(("--start", self.start) if self.start else ()))
 

@@ -50,7 +50,7 @@ def profile(name: str, asked: int, inputs: Inputs) -> int:
     """Profile a case and print what was found."""
     contest, case = find(name)
     if case.medium.endswith("topic"):
-        with topics(inputs.folder) as make_topic:
+        with topics(inputs) as make_topic:
             return _profile(contest, case, asked, Inputted(inputs, make_topic))
     return _profile(contest, case, asked, Inputted(inputs, None))
 

@@ -13,15 +13,27 @@ from rich.table import Table
 
 from benchmarks.contest import Outcome, Result
 from benchmarks.inputs import EVENTS_PER_SECOND, ORGS
+from benchmarks.measure import Spread
 
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 PACKAGES: Final = ("bytewax", "chdb-core", "confluent-kafka", "duckdb", "numba", "numpy", "pyarrow")
-COLUMNS: Final = ("case", "events/s", "lowest–highest", "once started", "CPU s", "peak MB", "answer", "same", "ratio")
+COLUMNS: Final = (
+    "case",
+    "events/s",
+    "lowest–highest",
+    "once started",
+    "per CPU s",
+    "peak MB",
+    "answer",
+    "same",
+    "ratio",
+)
 HASH_SHOWN: Final = 12
 
 READING: Final = """\
 - *events/s*: events divided by the wall time of the whole process, from its start to its exit, the median of the runs.
-- *once started*: the same without the time that the command takes for a single event.
+- *once started*: the same without the time that the command takes for a single event (– where that is most of it).
+- *per CPU s*: events divided by CPU seconds, user and system, over all threads and processes of the command.
 - *peak MB*: memory of the largest process at its peak, in 10^6 bytes.
 - *answer*: SHA-256 of the usage rows (organisation, category, window start, quantity, events), sorted; *same*: whether
   all runs of all cases of the table gave it.
@@ -72,6 +84,7 @@ def _contest(outcome: Outcome) -> dict[str, Any]:
                 "answers": result.answers,
                 "steps_s": result.steps,
                 "events_per_s": result.rate().median if result.runs else None,
+                "events_per_s_once_started": result.rate_once_started() if result.runs else None,
             }
             for result in outcome.results
         ],
@@ -90,13 +103,17 @@ def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
             result.case.name,
             f"{rate.median:,.0f}",
             f"{rate.low:,.0f}–{rate.high:,.0f}",
-            f"{result.rate_without_start():,.0f}",
-            f"{sum(run.cpu for run in result.runs) / len(result.runs):.2f}",
+            _number(result.rate_once_started()),
+            f"{Spread.of([result.events / run.cpu for run in result.runs]).median:,.0f}",
             f"{max(run.peak_bytes for run in result.runs) / 1e6:,.0f}",
             " ".join(sorted(each[:HASH_SHOWN] for each in result.hashes())),
             "yes" if outcome.agreed else "NO",
             "" if first else f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})",
         )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
 
 
 def bars(outcome: Outcome) -> Iterator[str]:
@@ -114,8 +131,8 @@ def bars(outcome: Outcome) -> Iterator[str]:
 
 def _bar(name: str, unit: str, reached: float, wanted: float) -> str:
     verdict = "reached" if reached >= wanted else "MISSED"
-    shown = f"{reached:,.0f}" if wanted >= 1_000 else f"{reached:.2f}"
-    return f"{name}: {shown} {unit}, bar {wanted:,g}: {verdict}"
+    shown, bar = (f"{reached:,.0f}", f"{wanted:,.0f}") if wanted >= 1_000 else (f"{reached:.2f}", f"{wanted:g}")
+    return f"{name}: {shown} {unit}, bar {bar}: {verdict}"
 
 
 def steps(result: Result) -> str:

@@ -35,7 +35,7 @@ LARGEST_NUMBER: Final = 65_535
 
 
 class Decoder:
-    """Decodes batches under fixed settings. `taken` and `judged` count the events of each kind so far.
+    """Decodes batches under fixed settings, in one thread. `taken` and `judged` count the events of each kind so far.
 
     Every EventBatch owns its columns. Hashes depend on the keys, which are the process's unless others are given.
     """

@@ -144,7 +144,7 @@ def skip_attributes(at: int, end: int) -> int:
     return at
 
 
-@inlined
+@compiled
 def scan_tally(at: int, end: int, names: int) -> tuple[int, int, int, int, int, int, int, int, int]:
     """Scan a native event: (place, org, project, category row, quantity, instant, its id's start and end, attributes).
 
@@ -233,7 +233,7 @@ def word_is_null(at: int) -> bool:
     return word_at(at) & FOUR_BYTES == NULL
 
 
-@inlined
+@compiled
 def scan_outcome(at: int, end: int, ids: int) -> tuple[int, int, int, int, int, int, int]:
     """Scan an outcome: (place, org, project, category row, quantity, instant, outcome).
 

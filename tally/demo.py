@@ -3,6 +3,7 @@
 Everything runs as a person would run it: the commands that are shown are the commands that run, as processes.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -27,7 +28,8 @@ KILL_AT: Final = 40
 """Per cent of the native traffic after which the run is killed."""
 MARKER: Final = "tally-demo"
 """A file that says that a folder is the demo's own, and may be emptied."""
-BOOK: Final = Path(__file__).with_name("data") / "prices.yaml"
+DATA: Final = Path(__file__).with_name("data")
+BOOK: Final = Path(os.path.relpath(DATA / "prices.yaml"))
 CONTRACTS: Final = BOOK.with_name("contracts.yaml")
 
 
@@ -69,7 +71,7 @@ class Demo:
             )
         place = "/".join(str(part) for part in letters[0]) if letters else f"{NATIVE}/part-0000.ndjson/0"
         store_option = f"--store {shlex.quote(self.store)}"
-        tally = shlex.quote(str(Path(sys.executable).with_name("tally")))
+        tally = shlex.quote(os.path.relpath(Path(sys.executable).with_name("tally")))
         return [
             f"{tally} usage --org 42 --by day {store_option}",
             f"{tally} deadletters list --limit 5 {store_option}",

@@ -79,7 +79,7 @@ def settings_of(settings: MeterSettings, generation: Progress) -> MeterSettings:
 def start_for(offset: int, generation: Progress, generations: list[Progress], log_start: int) -> Start:
     """Return where to begin so that the verdict at `offset` is the one that the run reached, as late as can be."""
     mark = generation.mark
-    if generation is generations[0] and offset >= mark.count_from and mark.warm_offset >= log_start:
+    if generation is generations[0] and mark.warm_offset >= log_start:
         return Start(generation, mark.count_from)
     first, before = generation.start_offset, None
     for one in generations:
@@ -169,13 +169,17 @@ def _held_to(store: Store, position: Position, fate: Fate) -> Fate:
         return _held_to_row(store, position, fate, fate.row)
     if not fate.verdict.startswith("rejected:"):
         return fate
-    sql = (
-        "SELECT reason, detail, raw_size FROM dead_letters FINAL WHERE topic = {topic:String} "
-        "AND partition = {partition:String} AND offset = {offset:UInt64} AND index = {index:UInt32}"
+    place = (
+        "topic = {topic:String} AND partition = {partition:String} AND offset = {offset:UInt64} "
+        "AND index = {index:UInt32}"
     )
     log = position.log
-    place = {"topic": log.topic, "partition": log.partition, "offset": position.offset, "index": position.index}
-    found = store.query_rows(sql, place)
+    at = {"topic": log.topic, "partition": log.partition, "offset": position.offset, "index": position.index}
+    sql = (
+        f"SELECT reason, detail, raw_size, (SELECT max(outcome) FROM replays FINAL WHERE {place}) AS replayed "
+        f"FROM dead_letters FINAL WHERE {place}"
+    )
+    found = store.query_rows(sql, at)
     stored = found[0] if found else None
     agrees = stored is not None and f"rejected:{stored['reason']}" == fate.verdict
     detail = fate.detail or (str(stored["detail"]) if stored else "")

@@ -111,6 +111,8 @@ def _body(fate: Fate, found: Explanation) -> list[str]:
         kept = f"`tally deadletters show {letter}` has its bytes"
         missing = "DIFFERS: the store has no dead letter with this reason here"
         lines.append(f"store      {kept if fate.agrees else missing}")
+        if fate.stored is not None and fate.stored["replayed"]:
+            lines.append(f"replayed   {fate.stored['replayed']}")
     return lines
 
 

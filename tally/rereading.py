@@ -23,8 +23,9 @@ LOOK_BACK: Final = 1 << 20
 
 @dataclass(frozen=True)
 class LogAgain:
-    """A log of a source, as it is listed now. `path` is the file where it is one."""
+    """A log, and the source that has it, as it is listed now. `path` is the file where it is one."""
 
+    log: LogId
     source: Source
     listed: ListedLog
     path: Path | None = None
@@ -46,15 +47,16 @@ class LogAgain:
             if not len(batch):
                 continue
             if int(batch.offsets[0]) != offset:
+                why = "blank lines are" if self.path else "a broker's own records, aborted and compacted ones are"
                 raise SettingsError(
-                    f"{self.listed.log}/{offset}: no record has this offset; the next one is at {batch.offsets[0]}"
-                    + ("" if self.path else " (a broker's own records, aborted and compacted ones leave such gaps)")
+                    f"{self.log}/{offset}: no record has this offset ({why} none); "
+                    f"the next one is at {batch.offsets[0]}"
                 )
             times = None if batch.timestamps is None else batch.timestamps[:1]
             return RecordBatch(
                 batch.log, batch.data, batch.starts[:1], batch.ends[:1], batch.offsets[:1], times, offset + 1
             )
-        raise SettingsError(f"{self.listed.log}/{offset}: no record has this offset, nor does one follow it")
+        raise SettingsError(f"{self.log}/{offset}: no record has this offset, nor does one follow it")
 
     def _check_line(self, path: Path, offset: int) -> None:
         if offset == 0:
@@ -68,7 +70,7 @@ class LogAgain:
         if before[-1:] != b"\n":
             found = before.rfind(b"\n") + 1
             line = f"; the line around it starts at {first + found}" if found or not first else ""
-            raise SettingsError(f"{self.listed.log}/{offset}: no line starts at this byte of {path}{line}")
+            raise SettingsError(f"{self.log}/{offset}: no line starts at this byte of {path}{line}")
 
 
 def reopen(
@@ -90,11 +92,11 @@ def reopen(
         path = Path(url2pathname(urlsplit(uri).path))
         source: Source = FileSource(path, name=log.topic, batch_bytes=settings.batch_bytes, clock=clock)
         # The file by itself is named by its own name, and not by its path within the folder that was metered.
-        again = LogAgain(source, source.list_logs()[0], path)
+        again = LogAgain(log, source, source.list_logs()[0], path)
     else:
         named = settings.model_copy(update={"sources": (uri,), "name": None, "until_end": True})
         source = open_sources(named, clock, on_wait)[0]
-        again = LogAgain(source, _listed(source, log, uri))
+        again = LogAgain(log, source, _listed(source, log, uri))
     changed = changed_identity(again.listed, progress)
     if changed:
         raise SourceError(

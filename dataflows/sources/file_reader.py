@@ -102,6 +102,7 @@ class FileReader:
         return batch
 
     def _read(self, descriptor: int, file: ListedFile, at: int) -> RecordBatch:
+        assert at < file.size
         size = min(self._batch_bytes, self._longest + 1)
         while True:
             block = _block(descriptor, file, at, min(size, file.size - at))

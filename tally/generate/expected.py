@@ -72,17 +72,7 @@ class Expected:
     @property
     def counts(self) -> Counts:
         """Return the counts of all partitions together."""
-        parts = self.partitions.values()
-        return Counts(
-            records=sum(part.records for part in parts),
-            events=sum(part.events for part in parts),
-            accepted=sum(part.accepted for part in parts),
-            late=sum(part.late for part in parts),
-            duplicates=sum(part.duplicates for part in parts),
-            not_billable=sum((part.not_billable for part in parts), Counter()),
-            rejected=sum((part.rejected for part in parts), Counter()),
-            quantity=sum(part.quantity for part in parts),
-        )
+        return Counts.total(self.partitions.values())
 
     def totals(self) -> dict[tuple[int, str], Sum]:
         """Return accepted quantity and events by (organisation, category)."""

@@ -220,7 +220,7 @@ def plan_events(
         more = 0
         if kind <= CONFLICT:
             # Repeat an event that was sent as itself; where there is none, be an ordinary event instead.
-            again = number - 1 - draw(base, 3) % numbers[REACH]
+            again = number - 1 - draw(base, 3) % max(1, min(number, numbers[REACH]))
             least = max(0, again - LOOK_BACK)
             while again >= least and kind_of(base_of(seed, again), kinds) < LATE:
                 again -= 1

@@ -78,7 +78,7 @@ def generate_topic(
     spec = spec.for_topic(produced_at)
     if create:
         _create(about, bootstrap, given, spec.partitions, timeout)
-    partitions = about.describe().partitions
+    partitions = _partitions(about)
     if spec.partitions not in {1, len(partitions)}:
         raise SettingsError(f"{about.uri}: the topic has {len(partitions)} partitions, not {spec.partitions}")
     starts = about.offsets("high", partitions)
@@ -189,6 +189,20 @@ class _Sender:
                 f"{self._uri}: a record was not delivered ({self._problem.str()}). The topic holds a part of the "
                 "traffic, which no expectation covers: make it again into another topic"
             )
+
+
+def _partitions(about: KafkaTopic) -> tuple[int, ...]:
+    try:
+        return about.describe().partitions
+    except SourceError as error:
+        cause = error.__cause__
+        missing = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
+        if isinstance(cause, KafkaException) and cause.args[0].code() in missing:
+            raise SourceError(
+                f"{about.uri}: the broker has no topic {about.name!r} (or does not let this client see it); "
+                "--create-topic creates it, or correct the name"
+            ) from error
+        raise
 
 
 def _create(

@@ -1,16 +1,17 @@
 """Every case that needs no broker, small: all programs give one answer. And a wrong answer or a failed run is told."""
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as benchmarks
 from benchmarks.__main__ import needs_broker
 from benchmarks.cases import CONTESTS, Case, Contest, Place, chosen
 from benchmarks.contest import Inputted, hold
-from benchmarks.inputs import ROOT, Inputs
+from benchmarks.inputs import Inputs
 from benchmarks.measure import Command
 from benchmarks.report import as_json, bars, markdown
 
@@ -65,14 +66,22 @@ def test_a_case_that_fails_is_told_with_its_last_words(inputs: Inputted) -> None
     assert "NOT RUN" in markdown([outcome], "python -m benchmarks")
 
 
-def test_the_command_prints_every_measurement_and_compares(tmp_path: Path) -> None:
-    options = ("--events", str(4 * EVENTS), "--runs", "1", "--only", "duckdb", "--json", "--data", str(tmp_path))
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *options], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    (contest,) = json.loads(ran.stdout)["contests"]
-    assert [case["case"] for case in contest["cases"]] == ["file", "duckdb"]
-    assert contest["agreed"] is True
+@pytest.mark.parametrize(("commands", "status"), [((duckdb, duckdb), 0), ((duckdb, duckdb_dedupe), 1)])
+def test_the_command_prints_every_measurement_and_exits_with_the_comparison(
+    commands: tuple[Callable[[Place], Command], ...],
+    status: int,
+    inputs: Inputted,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cases = tuple(Case(f"case-{number}", "", command) for number, command in enumerate(commands))
+    monkeypatch.setattr(benchmarks, "chosen", lambda _: [Contest("small", "", "well-formed", cases)])
+    options = ("--events", str(EVENTS), "--runs", "1", "--json", "--data", str(inputs.inputs.folder))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *options])
+    assert benchmarks.main() == status
+    (contest,) = json.loads(capsys.readouterr().out)["contests"]
+    assert [case["case"] for case in contest["cases"]] == ["case-0", "case-1"]
+    assert contest["agreed"] is (status == 0)
     for case in contest["cases"]:
         assert len(case["wall_s"]) == len(case["cpu_s"]) == len(case["peak_bytes"]) == 1
         assert min(case["start_s"]) > 0

@@ -15,6 +15,8 @@ from dataflows.sources.kafka import KafkaSource
 from tests.kafka.broker import Broker, NoKafka, fetch_jars
 from tests.kafka.helpers import SourceMaker
 
+_BROKER = pytest.StashKey[Broker]()
+
 
 def no_kafka(problem: NoKafka) -> None:
     """Skip the test for want of a broker, or fail it where a broker is required."""
@@ -24,20 +26,23 @@ def no_kafka(problem: NoKafka) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Give the address of a broker that all tests share: make topics of your own, and never stop it."""
     given = os.environ.get("TALLY_TEST_KAFKA")
     if given:
-        yield given
-        return
-    try:
-        broker = Broker(fetch_jars(), tmp_path_factory.mktemp("kafka"))
-        broker.start()
-    except NoKafka as problem:
-        no_kafka(problem)
-        raise  # not reached: no_kafka raises
-    yield broker.address
-    broker.stop()
+        return given
+    # Kept by the session: a folder of tests that imports this fixture makes another fixture of it, not another broker.
+    broker = request.config.stash.get(_BROKER, None)
+    if broker is None:
+        try:
+            broker = Broker(fetch_jars(), tmp_path_factory.mktemp("kafka"))
+            broker.start()
+        except NoKafka as problem:
+            no_kafka(problem)
+            raise  # not reached: no_kafka raises
+        request.config.stash[_BROKER] = broker
+        request.config.add_cleanup(broker.stop)
+    return broker.address
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""How much an Arrow IPC stream claims to hold, read from its messages before anything is unpacked.
+
+A few bytes can claim any number of rows (a column of nulls needs no data) and any size (a compressed buffer says how
+long it will be). What is read must depend on the value alone and never on how much memory is free, so a stream that
+claims more than the limits is refused unread.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+MAX_ROWS: Final = 1 << 20
+"""Rows of one value."""
+MAX_UNPACKED: Final = 256 << 20
+"""Bytes of one value once it is unpacked."""
+
+# Message.header_type and slots of the tables, as the format's Message.fbs numbers them.
+_DICTIONARY_BATCH: Final = 2
+_RECORD_BATCH: Final = 3
+_HEADER_TYPE, _HEADER = 1, 2
+_DICTIONARY_DATA = 1
+_LENGTH, _BUFFERS, _COMPRESSION = 0, 2, 3
+
+
+class Claims(NamedTuple):
+    """Rows of all record batches, and bytes of all buffers after decompression."""
+
+    rows: int
+    size: int
+
+
+def claims(value: bytes) -> Claims:
+    """Return what a stream claims to hold; raises pa.ArrowException or ValueError where it cannot be told."""
+    rows = size = 0
+    for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(value)):
+        try:
+            found = _claims_of(message.metadata.to_pybytes(), message.body)
+        except struct.error as error:
+            raise ValueError(f"a message's metadata: {error}") from None
+        rows += found.rows
+        size += found.size
+    return Claims(rows, size)
+
+
+def _claims_of(metadata: bytes, body: pa.Buffer | None) -> Claims:
+    root = _uint32(metadata, 0)
+    kind = _field(metadata, root, _HEADER_TYPE)
+    header = _field(metadata, root, _HEADER)
+    if kind is None or header is None or metadata[kind] not in {_DICTIONARY_BATCH, _RECORD_BATCH}:
+        return Claims(0, 0)
+    batch: int | None = _target(metadata, header)
+    is_rows = metadata[kind] == _RECORD_BATCH
+    if not is_rows:
+        data = _field(metadata, _target(metadata, header), _DICTIONARY_DATA)
+        batch = None if data is None else _target(metadata, data)
+    if batch is None:
+        return Claims(0, 0)
+    length, buffers = _field(metadata, batch, _LENGTH), _field(metadata, batch, _BUFFERS)
+    rows = 0 if length is None or not is_rows else max(0, _int64(metadata, length))
+    if buffers is None:
+        return Claims(rows, 0)
+    compressed = _field(metadata, batch, _COMPRESSION) is not None
+    vector = _target(metadata, buffers)
+    content = b"" if body is None else memoryview(body)
+    size = 0
+    for i in range(_uint32(metadata, vector)):
+        start, stored = struct.unpack_from("<qq", metadata, vector + 4 + 16 * i)
+        if stored > 0:
+            # A compressed buffer starts with its own length; -1 says that this one is stored as it is.
+            claimed = _int64(content, start) if compressed and stored >= 8 else -1
+            size += stored if claimed < 0 else claimed
+    return Claims(rows, size)
+
+
+def _field(metadata: bytes, table: int, slot: int) -> int | None:
+    """Return where a field of a flatbuffer table is, None where the table leaves it out."""
+    (back,) = struct.unpack_from("<i", metadata, table)
+    entry = 4 + 2 * slot
+    (size,) = struct.unpack_from("<H", metadata, table - back)
+    if entry >= size:
+        return None
+    (offset,) = struct.unpack_from("<H", metadata, table - back + entry)
+    return table + offset if offset else None
+
+
+def _target(metadata: bytes, place: int) -> int:
+    return place + _uint32(metadata, place)
+
+
+def _uint32(metadata: bytes, place: int) -> int:
+    found: int = struct.unpack_from("<I", metadata, place)[0]
+    return found
+
+
+def _int64(content: bytes | memoryview, place: int) -> int:
+    found: int = struct.unpack_from("<q", content, place)[0]
+    return found
