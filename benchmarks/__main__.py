@@ -1,6 +1,6 @@
 """The benchmarks: one command, every number from a run, every answer compared.
 
-    python -m benchmarks                              all of it, 5 million events
+    python -m benchmarks                              all of it, 10 million events, about ten minutes
     python -m benchmarks --events 1000000 --only file fold
     python -m benchmarks --profile file               where the time goes, outside of any measurement
 
@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=int, default=5_000_000, help="events of the largest input (5,000,000)")
+    parser.add_argument("--events", type=int, default=10_000_000, help="events of the largest input (10,000,000)")
     parser.add_argument("--runs", type=int, default=3, help="measured runs of a case (3)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"contests or cases: {names}")
     parser.add_argument("--json", action="store_true", help="print everything that was measured as JSON")

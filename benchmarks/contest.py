@@ -41,10 +41,16 @@ class Result:
         """Return events a second over the whole life of the process."""
         return Spread.of([self.events / run.wall for run in self.runs])
 
+    def walls_once_started(self) -> list[float] | None:
+        """Return each run's wall seconds less the start, measured apart; None where that is most of a run."""
+        start = min(self.start, default=0.0)
+        walls = [run.wall - start for run in self.runs]
+        return walls if all(wall > start for wall in walls) else None
+
     def rate_once_started(self) -> float | None:
-        """Return events a second with the start, measured apart, taken off; None where it is most of a run."""
-        wall, start = Spread.of([run.wall for run in self.runs]).median, min(self.start, default=0.0)
-        return None if start > wall / 2 else self.events / (wall - start)
+        """Return events a second with the start taken off."""
+        walls = self.walls_once_started()
+        return None if walls is None else self.events / Spread.of(walls).median
 
     def hashes(self) -> set[str]:
         """Return the hashes of all answers: one, where the runs agree."""
@@ -69,6 +75,13 @@ class Outcome:
         """Return how many times as fast the first case was, from runs that were made one after the other."""
         pairs = zip(self.results[0].runs, result.runs, strict=True)
         return Spread.of([other.wall / first.wall for first, other in pairs])
+
+    def ratios_once_started(self, result: Result) -> Spread | None:
+        """Return the same with both starts taken off."""
+        firsts, others = self.results[0].walls_once_started(), result.walls_once_started()
+        if firsts is None or others is None:
+            return None
+        return Spread.of([other / first for first, other in zip(firsts, others, strict=True)])
 
 
 class Inputted:

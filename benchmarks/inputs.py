@@ -66,7 +66,8 @@ class Inputs:
     def file(self, traffic: Traffic) -> Path:
         """Return the traffic as a file, one JSON event a line; a folder of files where it has several parts."""
         told = "\n".join((*traffic.flags(), str(traffic.parts), _generator_digest()))
-        name = f"{traffic.kind.replace(' ', '-')}-{traffic.events}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        stem = f"{traffic.kind.replace(' ', '-')}-{traffic.events}-{traffic.parts}-{traffic.events_per_second}"
+        name = f"{stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
         folder = self.recent if traffic.start else self.folder
         place = folder / (name if traffic.parts > 1 else f"{name}.ndjson")
         if not place.exists():
@@ -76,6 +77,8 @@ class Inputs:
             several = traffic.parts > 1
             parts = ("--partitions", str(traffic.parts)) if several else ()
             generate(f"{fresh}/" if several else str(fresh), *traffic.flags(), *parts)
+            for stale in set(folder.glob(f"{stem}-*")) - {fresh.parent}:  # of an earlier generator
+                shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
             fresh.rename(place)  # all of it or none: what was cut short is never taken for whole
             shutil.rmtree(fresh.parent)
         return place

@@ -78,26 +78,28 @@ def _as_module(command: Command) -> tuple[str, ...]:
     return command.argv[2:]
 
 
+NEVER: Final = (0.0, 0.0, 0)
 MARK: Final = "=== profile ===\n"
 
 
 class Stopwatch:
-    """Seconds and calls by step."""
+    """Wall seconds, CPU seconds (of all threads) and calls by step."""
 
     def __init__(self) -> None:
-        self.steps: dict[str, tuple[float, int]] = {}
+        self.steps: dict[str, tuple[float, float, int]] = {}
 
     def around(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function with its time taken."""
 
         @functools.wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             try:
                 return function(*args, **kwargs)
             finally:
-                seconds, calls = self.steps.get(step, (0.0, 0))
-                self.steps[step] = (seconds + time.perf_counter() - start, calls + 1)
+                wall, cpu, calls = self.steps.get(step, NEVER)
+                taken, cpu_taken = time.perf_counter() - start, time.process_time() - cpu_start
+                self.steps[step] = (wall + taken, cpu + cpu_taken, calls + 1)
 
         return timed
 
@@ -118,18 +120,18 @@ def main() -> None:
     watch, by_function = Stopwatch(), cProfile.Profile()
     if chosen.how == "steps":
         watch.wrap_steps()
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     if chosen.how == "functions":
         by_function.enable()
     _run(chosen.module, chosen.arguments)
     by_function.disable()
-    whole = time.perf_counter() - start
+    whole, cpu_whole = time.perf_counter() - start, time.process_time() - cpu_start
     sys.stdout.write(MARK)
     if chosen.how == "steps":
         for step, *_ in STEPS:
-            seconds, calls = watch.steps.get(step, (0.0, 0))
-            print(f"{step:<20}{seconds:8.2f} s {seconds / whole:7.1%}{calls:>9,} calls")
-        print(f"{'everything':<20}{whole:8.2f} s")
+            wall, cpu, calls = watch.steps.get(step, NEVER)
+            print(f"{step:<20}{wall:8.2f} s wall{cpu:8.2f} s CPU{cpu / cpu_whole:8.1%}{calls:>9,} calls")
+        print(f"{'everything':<20}{whole:8.2f} s wall{cpu_whole:8.2f} s CPU")
     if chosen.how == "functions":
         pstats.Stats(by_function, stream=sys.stdout).sort_stats("tottime").print_stats(FUNCTIONS_SHOWN)
 

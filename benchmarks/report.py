@@ -20,13 +20,14 @@ PACKAGES: Final = ("bytewax", "chdb-core", "confluent-kafka", "duckdb", "numba",
 COLUMNS: Final = (
     "case",
     "events/s",
-    "lowest–highest",
+    "range",
     "once started",
     "per CPU s",
     "peak MB",
     "answer",
     "same",
     "ratio",
+    "ratio once started",
 )
 HASH_SHOWN: Final = 12
 
@@ -37,7 +38,8 @@ READING: Final = """\
 - *peak MB*: memory of the largest process at its peak, in 10^6 bytes.
 - *answer*: SHA-256 of the usage rows (organisation, category, window start, quantity, events), sorted; *same*: whether
   all runs of all cases of the table gave it.
-- *ratio*: how many times as fast the table's first case was, the median over pairs of runs made one after the other.
+- *ratio*: how many times as fast the table's first case was, the median over pairs of runs made one after the other,
+  and the range; *ratio once started*: the same with both starts taken off.
 - A case runs as processes of its own, on one core; a broker has the other one. Compiled code was cached by an earlier
   run, files were in the page cache, topics were filled before. Cases of a table take turns."""
 
@@ -97,8 +99,7 @@ def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
         if not result.runs:
             yield (result.case.name, *("–" for _ in COLUMNS[1:]))
             continue
-        rate, ratio = result.rate(), outcome.ratios(result)
-        first = result is outcome.results[0]
+        rate, first = result.rate(), result is outcome.results[0]
         yield (
             result.case.name,
             f"{rate.median:,.0f}",
@@ -107,13 +108,18 @@ def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
             f"{Spread.of([result.events / run.cpu for run in result.runs]).median:,.0f}",
             f"{max(run.peak_bytes for run in result.runs) / 1e6:,.0f}",
             " ".join(sorted(each[:HASH_SHOWN] for each in result.hashes())),
-            "yes" if outcome.agreed else "NO",
-            "" if first else f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})",
+            "yes" if outcome.agreed else "–" if outcome.problem else "NO",
+            "" if first else _ratio(outcome.ratios(result)),
+            "" if first else _ratio(outcome.ratios_once_started(result)),
         )
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def _ratio(ratio: Spread | None) -> str:
+    return "–" if ratio is None else f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
 
 
 def bars(outcome: Outcome) -> Iterator[str]:
@@ -125,8 +131,11 @@ def bars(outcome: Outcome) -> Iterator[str]:
     if rivals and outcome.contest.least_ratio:
         first = outcome.results[0].case.name
         for rival in rivals:
-            ratio = outcome.ratios(rival).median
-            yield _bar(first, f"times {rival.case.name}", ratio, outcome.contest.least_ratio)
+            ratio = outcome.ratios_once_started(rival)
+            # A run that is mostly start says nothing of a stream's speed.
+            if ratio is not None:
+                unit = f"times as fast as {rival.case.name} once started"
+                yield _bar(first, unit, ratio.median, outcome.contest.least_ratio)
 
 
 def _bar(name: str, unit: str, reached: float, wanted: float) -> str:
@@ -138,7 +147,7 @@ def _bar(name: str, unit: str, reached: float, wanted: float) -> str:
 def steps(result: Result) -> str:
     """Return where the last run's time went, for a case that says so."""
     parts = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result.steps.items())
-    return f"{result.case.name}, last run: {parts}" if parts else ""
+    return f"{result.case.name}, CPU of the last run: {parts}" if parts else ""
 
 
 def _notes(outcome: Outcome) -> list[str]:

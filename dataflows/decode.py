@@ -81,7 +81,7 @@ class Decoder:
                         judgement.add(row, judged)
             judgement.write(columns)
             self.judged += len(judgement.raws)
-        data, record, index, starts, ends = records.data, columns.record, columns.index, columns.start, columns.end
+        data, record, index, starts, ends = records.data, columns.record, columns.position, columns.start, columns.end
 
         def raw(event: int) -> bytes:
             found = judgement.raws.get(event)
@@ -93,7 +93,7 @@ class Decoder:
         return EventBatch(
             records,
             columns.record[:rows],
-            columns.index[:rows],
+            columns.position[:rows],
             columns.verdict[:rows],
             columns.org[:rows],
             columns.project[:rows],
@@ -117,7 +117,7 @@ class Decoder:
         if self._format not in {NATIVE, SENTRY}:
             columns = new_columns(count)
             columns.record[:] = np.arange(count)
-            columns.index[:] = 0
+            columns.position[:] = 0
             columns.verdict[:] = NOT_TAKEN
             return columns, count
         # Copies, so that the compiled code meets arrays of one kind, and is compiled once.
@@ -183,10 +183,10 @@ def make_room(columns: Columns, rows: int, left: Int64s, sizes: Sequence[int]) -
     counts = np.ones(rows, np.int64)
     counts[left] = sizes
     source = np.repeat(np.arange(rows), counts)
-    wider = Columns(*(column[:rows][source] for column in columns))
+    wider = Columns._make(column[:rows][source] for column in columns)
     firsts: Int64s = (np.cumsum(counts) - counts)[left]
     for first, size in zip(firsts.tolist(), sizes, strict=True):
-        wider.index[first : first + size] = np.arange(size)
+        wider.position[first : first + size] = np.arange(size)
     return wider, len(source), firsts
 
 

@@ -1,11 +1,12 @@
 """Arrow IPC streams of the native format, a column at a time.
 
 It takes the rows of the shapes that producers send; single rows with something odd in them (a null, a number out of
-range, an unknown category) are handed to the contract as a small stream of their own, and a stream of other types whole.
+range, an unknown category) are handed to the contract as a small stream of their own, a stream of other types whole.
 The contract's reading is schemas.formats.arrow; the answers are the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from dataflows.hashing import hash_id, hash_payload
 from dataflows.scan_events import MAX_ID_BYTES
 from dataflows.scan_names import TextTable, find_text
 from dataflows.scan_words import SLACK, Bytes
-from schemas.formats.arrow import COLUMNS
+from schemas.formats.arrow import COLUMNS, read
 from schemas.formats.judge import Judged
 from schemas.log import Int32s, Int64s, UInt64s
 from schemas.verdicts import END_OF_TIME, MAX_ID, MAX_QUANTITY, MIN_TIMESTAMP
@@ -29,7 +30,8 @@ _MICROS: Final = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1,
 """By what a count of a unit is multiplied, and then divided, to give microseconds."""
 
 
-class ArrowEvents(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ArrowEvents:
     """The events of one stream; `judged` has those rows that the contract judged, whose columns mean nothing."""
 
     org: Int64s
@@ -80,13 +82,9 @@ class ArrowReader:
     def __call__(self, value: bytes) -> ArrowEvents | None:
         """Return the events of a stream, or None where the contract has to judge it whole."""
         try:
-            with pa.ipc.open_stream(pa.py_buffer(value)) as reader:
-                batches = list(reader)
-            for batch in batches:
-                batch.validate(full=True)
-            parts = [self._read(batch) for batch in batches if batch.num_rows]
+            parts = [self._read(batch) for batch in read(value) if batch.num_rows]
             return self._joined(parts) if parts else None
-        except (_Odd, pa.ArrowException, OSError, ValueError, MemoryError):
+        except (_Odd, pa.ArrowException, OSError, ValueError):
             return None
 
     def _joined(self, parts: list[_Part]) -> ArrowEvents:
@@ -103,9 +101,13 @@ class ArrowReader:
             batch = parts[part].batch
             return self._judge_rows(batch, np.array([row - int(ends[part]) + batch.num_rows]))[0].raw
 
-        columns = zip(*(part.columns for part in parts), strict=True)
-        joined = [pieces[0] if len(pieces) == 1 else np.concatenate(pieces) for pieces in columns]
-        return ArrowEvents(*joined, judged, raw)
+        def joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
+            return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+        org, project, category, quantity, timestamp, high, low, payload = map(
+            joined, zip(*(part.columns for part in parts), strict=True)
+        )
+        return ArrowEvents(org, project, category, quantity, timestamp, high, low, payload, judged, raw)
 
     def _judge_rows(self, batch: pa.RecordBatch, rows: Int64s) -> list[Judged]:
         """Have the contract judge those rows, as a stream of them alone."""
@@ -142,7 +144,9 @@ class ArrowReader:
         """Return each cell's row of the catalogue."""
         if pa.types.is_dictionary(column.type) and _is_text(column.type):
             rows = np.array([*(self._rows.get(name, -1) for name in column.dictionary.to_pylist()), -1], np.int32)
-            numbers = column.indices.cast(pa.int64()).fill_null(len(rows) - 1).to_numpy(zero_copy_only=False)
+            numbers = _numbers(column.indices)
+            if column.indices.null_count:
+                numbers[column.indices.is_null().to_numpy(zero_copy_only=False)] = len(rows) - 1
             found: Int32s = rows[numbers]
         else:
             texts, places = _texts(column, odd)
@@ -180,15 +184,20 @@ def _note_nulls(column: pa.Array, odd: Flags) -> None:
         odd |= column.is_null().to_numpy(zero_copy_only=False)
 
 
+def _numbers(column: pa.Array) -> Int64s:
+    """Return a copy of a column of integers (what is in a null's place is anything)."""
+    values = np.frombuffer(column.buffers()[1], column.type.to_pandas_dtype())
+    numbers: Int64s = values[column.offset : column.offset + len(column)].astype(np.int64)
+    return numbers
+
+
 def _integers(column: pa.Array, largest: int, odd: Flags) -> Int64s:
     if not pa.types.is_integer(column.type):
         raise _Odd
     _note_nulls(column, odd)
-    values = np.frombuffer(column.buffers()[1], column.type.to_pandas_dtype())
-    # An unsigned number past 63 bits comes out negative.
-    wide: Int64s = values[column.offset : column.offset + len(column)].astype(np.int64)
-    odd |= (wide < 0) | (wide > largest)
-    return wide
+    numbers = _numbers(column)
+    odd |= (numbers < 0) | (numbers > largest)  # an unsigned number past 63 bits came out negative
+    return numbers
 
 
 def _instants(column: pa.Array, odd: Flags) -> Int64s:

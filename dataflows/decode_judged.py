@@ -57,7 +57,7 @@ class Judgement:
         if self._refused:
             rows, codes = np.array(self._refused, np.int64).T
             for column in columns:
-                if column is not columns.record and column is not columns.index:
+                if column is not columns.record and column is not columns.position:
                     column[rows] = 0
             columns.verdict[rows] = codes
         if not self._decoded:

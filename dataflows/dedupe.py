@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from dataflows.compiled import compiled
 from schemas.errors import IndexFull
+from schemas.metering import MIN_BUCKET
+from schemas.verdicts import END_OF_TIME
 
 Table = NDArray[np.uint32]
 
@@ -30,6 +32,7 @@ TAIL: Final = 4096
 FIRST_CAPACITY: Final = 4096
 MAX_FILL_PERCENT: Final = 82
 KEEP_FILL_PERCENT: Final = 70
+assert END_OF_TIME // MIN_BUCKET + 1 < 1 << 32, "a slot keeps its bucket in 32 bits"
 LARGE: Final = 64 << 20
 """A table below this many bytes doubles; a larger one grows by 15 % so that growing stays within its bound an id."""
 

@@ -5,7 +5,8 @@ from typing import Final
 
 from dataflows.meter import Meter
 from dataflows.reading import Control, Opened, Tick
-from schemas.errors import TallyError
+from dataflows.sources.base import LogEnd
+from schemas.errors import SourceError, TallyError
 from schemas.log import EventBatch, LogId
 from schemas.metering import MeterSettings
 from schemas.progress import Progress
@@ -54,6 +55,7 @@ class Meters:
                 continue
             flush = self._meters[log].flush()
             if (end := tick.ends.get(log)) is not None:
+                _check_end(flush.progress, end)
                 flush = flush.at_end(*end)
             if len(flush.rows) or flush.dead_letters or flush.progress != self._told[log]:
                 changed.append(flush)
@@ -61,3 +63,12 @@ class Meters:
             if flush.progress.finite and flush.progress.fully_read:
                 del self._meters[log], self._told[log]
         return tuple(changed)
+
+
+def _check_end(progress: Progress, end: LogEnd) -> None:
+    """Refuse an input that ended before what was metered of it; a topic's end may be an older sight."""
+    if progress.finite and end.offset < progress.next_offset:
+        raise SourceError(
+            f"{progress.log}: the input ended at byte {end.offset}, but was metered up to byte {progress.next_offset} "
+            "before: it is not the same, or not whole. Give the whole input again. Nothing was written."
+        )

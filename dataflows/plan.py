@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from dataflows.resume import Start, check_known_content, start_of
+from dataflows.resume import Start, check_known_content, finished, start_of
 from dataflows.sources.base import ListedLog, Source
 from schemas.errors import SettingsError
 from schemas.log import LogId
@@ -38,8 +38,7 @@ class PlannedLog(NamedTuple):
     @property
     def finished(self) -> bool:
         """Say whether the log is finite and was read to its end by an earlier run."""
-        end = self.listed.log_end
-        return self.listed.finite and end is not None and self.progress.next_offset >= end
+        return finished(self.listed, self.progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +79,8 @@ def make_plan(listings: Sequence[Listing], settings: MeterSettings, store: Progr
     known = store.progress()
     planned: list[PlannedLog] = []
     notes: list[str] = []
+    check_known_content([log for listing in listings for log in listing.logs], known, again=again)
     for source, logs, seen_at in listings:
-        check_known_content(list(logs), dict(known), again=again)
         for log in logs:
             start = _start(log, known.get(log.log), settings, store, again=again)
             progress = start.progress if log.log_end is None else start.progress.at_end(log.log_end, seen_at)
@@ -93,22 +92,23 @@ def make_plan(listings: Sequence[Listing], settings: MeterSettings, store: Progr
 def _start(
     listed: ListedLog, stored: Progress | None, settings: MeterSettings, store: ProgressStore, *, again: bool
 ) -> Start:
-    # Asked only where the answer matters: with thousands of files it would be thousands of queries.
-    matters = stored is not None and (
-        stored.fingerprint != settings.fingerprint() or stored.mark.warm_offset < listed.log_start
-    )
-    past = (
-        matters and stored is not None and store.rows_past_progress(stored.log, stored.generation, stored.next_offset)
-    )
-    return start_of(listed, stored, settings, rows_past_progress=bool(past), again=again)
+    past = False
+    if stored is not None and not finished(listed, stored):
+        # Asked only where the answer matters: with thousands of files it would be thousands of queries.
+        changed = stored.fingerprint != settings.fingerprint()
+        if changed or stored.mark.warm_offset < listed.log_start:
+            past = store.rows_past_progress(stored.log, stored.generation, stored.next_offset)
+    return start_of(listed, stored, settings, rows_past_progress=past, again=again)
 
 
 def _check_names(listings: Sequence[Listing]) -> None:
     seen: dict[LogId, str] = {}
     for listed in (log for listing in listings for log in listing.logs):
         place = str(listed.identity.get("uri", listed.log))
-        other = seen.setdefault(listed.log, place)
-        if other != place:
+        if (other := seen.get(listed.log)) == place:
+            raise SettingsError(f"{listed.log} is named twice ({place}): name each source once")
+        seen[listed.log] = place
+        if other is not None:
             raise SettingsError(
                 f"{listed.log} would be both {other} and {place}: give each its own name (--name) in a run of its own"
             )

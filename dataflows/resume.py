@@ -55,8 +55,8 @@ def start_of(
         raise SourceError(_not_the_same(listed, stored, changed))
     _check_range(listed, stored)
     stored = replace(stored, partitions=listed.partitions, source=listed.identity, finite=listed.finite)
-    finished = listed.finite and listed.log_end is not None and stored.next_offset >= listed.log_end
-    if finished:
+    done = finished(listed, stored)
+    if done:
         return Start(stored)  # nothing is read of it any more, under whatever settings
     if stored.mark.warm_offset < listed.log_start:  # first: changed settings cannot warm an index from it either
         return _without_mark(listed, stored, settings, rows_past_progress)
@@ -71,6 +71,11 @@ def start_of(
         note = f"{listed.log}: the metering settings changed: generation {stored.generation + 1} starts here"
         return Start(_next_generation(stored, fingerprint, stored.mark), note)
     return Start(stored)
+
+
+def finished(listed: ListedLog, stored: Progress) -> bool:
+    """Say whether the log is finite and was read to its end."""
+    return listed.finite and listed.log_end is not None and stored.next_offset >= listed.log_end
 
 
 def _fresh(listed: ListedLog, fingerprint: str, generation: int) -> Progress:

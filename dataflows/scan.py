@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from dataflows.compiled import compiled
 from dataflows.hashing import hash_id, hash_payload
 from dataflows.scan_events import scan_outcome, scan_tally
-from dataflows.scan_json import CLOSE_ARRAY, COMMA, NEWLINE, NO, OPEN_ARRAY, OPEN_OBJECT, skip_space
 from dataflows.scan_groups import write_dimensions
+from dataflows.scan_json import CLOSE_ARRAY, COMMA, NEWLINE, NO, OPEN_ARRAY, OPEN_OBJECT, is_space, skip_space
 from dataflows.scan_names import find_text
-from dataflows.scan_words import Bytes, byte_at
+from dataflows.scan_words import HIGHS, ONES, Bytes, byte_at, inlined, text_word, word_at, word_of
 from schemas.log import Int32s, Int64s, UInt64s
 from schemas.verdicts import ACCEPTED, NOT_BILLABLE
 
 NOT_TAKEN: Final = 255
 """The verdict of the one row that stands for a record that the scan did not take."""
+
+_FEEDS: Final = word_of(b"\n" * 8)
+_RETURNS: Final = word_of(b"\r" * 8)
 
 LAST_OUTCOME: Final = 6
 """The last outcome that the scan knows by number; the contract names the others."""
@@ -31,10 +34,13 @@ SMALLEST_EVENT: Final = 40
 
 
 class Columns(NamedTuple):
-    """The columns of schemas.log.EventBatch, with room to spare, and where each event's bytes are in the data."""
+    """The columns of schemas.log.EventBatch, with room to spare, and where each event's bytes are in the data.
+
+    `position` is what is called `index` there, which here is a tuple's method.
+    """
 
     record: Int32s
-    index: Int32s
+    position: Int32s
     verdict: NDArray[np.uint8]
     org: Int64s
     project: Int64s
@@ -69,26 +75,34 @@ def new_columns(rows: int) -> Columns:
         np.int64,
         np.int64,
     )
-    return Columns(*(np.empty(rows, dtype) for dtype in dtypes))
+    return Columns._make(np.empty(rows, dtype) for dtype in dtypes)
+
+
+@inlined
+def line_ends(word: np.uint64) -> np.uint64:
+    """Return 0 where no byte of a word is a line feed or a carriage return."""
+    feed, carriage = word ^ _FEEDS, word ^ _RETURNS
+    return (((feed - ONES) & ~feed) | ((carriage - ONES) & ~carriage)) & HIGHS
 
 
 @compiled
 def has_newline(start: int, end: int) -> bool:
-    """Say whether there is a line's end in start to end (a carriage return counts: what it does is left open)."""
-    for at in range(start, end):
-        byte = byte_at(at)
-        if byte == NEWLINE or byte == 0x0D:
+    """Say whether there is a line's end between two places (a carriage return counts: what it does is left open)."""
+    at = start
+    while end - at >= 8:
+        if line_ends(word_at(at)) != np.uint64(0):
             return True
-    return False
+        at += 8
+    return bool(line_ends(text_word(at, end)) != np.uint64(0))
 
 
 @compiled
-def only_newline(start: int, end: int) -> bool:
+def ends_line(start: int, end: int) -> bool:
     """Say whether the white space start to end ends a line."""
-    for at in range(start, end):
-        if byte_at(at) == NEWLINE:
-            return True
-    return False
+    at = start
+    while at < end and byte_at(at) != NEWLINE:
+        at += 1
+    return at < end
 
 
 @compiled
@@ -124,7 +138,9 @@ def scan_records(
     for record in range(first_record, last_record):
         first_row = row
         end = base + ends[record]
-        at = skip_space(base + starts[record])
+        at = base + starts[record]
+        while at < end and is_space(byte_at(at)):  # not past a blank record: many may follow
+            at += 1
         in_array = byte_at(at) == OPEN_ARRAY
         if in_array:
             at = skip_space(at + 1)
@@ -159,7 +175,7 @@ def scan_records(
                 out.id_high[row] = none
                 out.id_low[row] = none
             out.record[row] = record
-            out.index[row] = row - first_row
+            out.position[row] = row - first_row
             out.org[row] = org
             out.project[row] = project
             out.category[row] = category
@@ -193,12 +209,12 @@ def scan_records(
                     out.start[row - 1] = starts[record]
                     out.end[row - 1] = ends[record]
                 break
-            if has_newline(start, event_end) or not only_newline(event_end, at):
+            if has_newline(start, event_end) or not ends_line(event_end, at):
                 break
         if not taken:
             row = first_row
             out.record[row] = record
-            out.index[row] = 0
+            out.position[row] = 0
             out.verdict[row] = NOT_TAKEN
             row += 1
     return row

@@ -1,13 +1,12 @@
 """One event's object, of the native format or of Sentry's outcomes, as compiled functions.
 
 Each takes the place behind the opening brace and returns the place behind the closing one with the fields, or NO in its
-place where the contract has to judge: a key that stands twice or is written with an escape, a missing or odd value,
-anything that is not plainly what the format says. The caller checks that the place is within the record.
+place where the contract has to judge: a key that is written with an escape, a missing or odd value, anything that is
+not plainly what the format says. Of a key that stands twice the last one counts, as it comes last. The caller checks
+that the place is within the record.
 """
 
 from typing import Final
-
-import numpy as np
 
 from dataflows.compiled import compiled
 from dataflows.scan_json import (
@@ -19,7 +18,6 @@ from dataflows.scan_json import (
     NULL,
     QUOTE,
     end_of_plain,
-    read_instant,
     read_integer,
     skip_scalar,
     skip_space,
@@ -27,6 +25,7 @@ from dataflows.scan_json import (
     skip_value,
 )
 from dataflows.scan_names import find_text
+from dataflows.scan_time import read_instant
 from dataflows.scan_words import as_int, byte_at, inlined, text_word, word_at, word_of
 from schemas.verdicts import MAX_QUANTITY
 
@@ -163,13 +162,11 @@ def scan_tally(at: int, end: int, names: int) -> tuple[int, int, int, int, int, 
         if byte_at(at) != QUOTE:
             return no
         key = key_at(start, at)
-        if seen & key:
-            return no
         seen |= key
         at = value_after_key(at, end)
         if at == NO:
             return no
-        if key == EVENT_ID or key == CATEGORY or key == SOURCE:
+        if key in (EVENT_ID, CATEGORY, SOURCE):
             if byte_at(at) != QUOTE:
                 return no
             start = at + 1
@@ -191,7 +188,7 @@ def scan_tally(at: int, end: int, names: int) -> tuple[int, int, int, int, int, 
             at, instant = read_instant(at + 1)
             if at == NO:
                 return no
-        elif key == ORG or key == PROJECT or key == QUANTITY:
+        elif key in (ORG, PROJECT, QUANTITY):
             at, value = read_integer(at)
             if at == NO:
                 return no
@@ -230,7 +227,7 @@ def read_optional(at: int, absent: int) -> tuple[int, int]:
 @inlined
 def word_is_null(at: int) -> bool:
     """Say whether the value at `at` starts as null does."""
-    return word_at(at) & FOUR_BYTES == NULL
+    return bool(word_at(at) & FOUR_BYTES == NULL)
 
 
 @compiled
@@ -253,8 +250,6 @@ def scan_outcome(at: int, end: int, ids: int) -> tuple[int, int, int, int, int, 
         if byte_at(at) != QUOTE:
             return no
         key = key_at(start, at)
-        if seen & key:
-            return no
         seen |= key
         at = value_after_key(at, end)
         if at == NO:
@@ -275,7 +270,7 @@ def scan_outcome(at: int, end: int, ids: int) -> tuple[int, int, int, int, int, 
             at, quantity = read_optional(at, 1)
         elif key == KEY:
             at, _ = read_optional(at, 0)
-        elif key == EVENT_ID or key == REASON:
+        elif key in (EVENT_ID, REASON):
             if word_is_null(at):
                 at += 4
             elif byte_at(at) == QUOTE:

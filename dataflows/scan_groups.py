@@ -36,10 +36,10 @@ start and the end of its value in the event at hand."""
 @compiled
 def same_text(a: int, b: int, length: int) -> bool:
     """Say whether the bytes at two places are equal."""
-    for place in range(length):
-        if byte_at(a + place) != byte_at(b + place):
-            return False
-    return True
+    place = 0
+    while place < length and byte_at(a + place) == byte_at(b + place):
+        place += 1
+    return place == length
 
 
 @compiled
@@ -61,8 +61,8 @@ def after_copyable(at: int, end: int) -> int:
         if at == NO:
             return NO
         byte = byte_at(at)
-        return at if byte == COMMA or byte == CLOSE_OBJECT or byte <= 0x20 else NO
-    return skip_scalar(at, end) if byte == 0x74 or byte == 0x66 else NO
+        return at if byte in (COMMA, CLOSE_OBJECT) or byte <= 0x20 else NO
+    return skip_scalar(at, end) if byte in (0x74, 0x66) else NO
 
 
 @compiled

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]  # ships no type information
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -43,20 +43,16 @@ QUOTES: Final = word_of(b'"' * 8)
 BACKSLASHES: Final = word_of(b"\\" * 8)
 ZEROS: Final = word_of(b"0" * 8)
 BEYOND_NINE: Final = word_of(b"\x76" * 8)
-EIGHT: Final = np.uint64(8)
-SIXTY_FOUR: Final = np.uint64(64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _load_word(_context: Any, _place: Any) -> Any:
+def _loading_word(_context: Any, _place: Any) -> Any:
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), align=1)
 
     return types.uint64(types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _load_byte(_context: Any, _place: Any) -> Any:
+def _loading_byte(_context: Any, _place: Any) -> Any:
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         byte = builder.load(builder.inttoptr(arguments[0], ir.IntType(8).as_pointer()))
         return builder.zext(byte, ir.IntType(64))
@@ -64,8 +60,7 @@ def _load_byte(_context: Any, _place: Any) -> Any:
     return types.int64(types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _store_word(_context: Any, _place: Any, _word: Any) -> Any:
+def _storing_word(_context: Any, _place: Any, _word: Any) -> Any:
     def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         builder.store(arguments[1], builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), align=1)
         return context.get_dummy_value()
@@ -73,22 +68,28 @@ def _store_word(_context: Any, _place: Any, _word: Any) -> Any:
     return types.void(types.int64, types.uint64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _trailing_zeros(_context: Any, _word: Any) -> Any:
+def _counting_zeros(_context: Any, _word: Any) -> Any:
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _multiply_high(_context: Any, _a: Any, _b: Any) -> Any:
+def _multiplying(_context: Any, _a: Any, _b: Any) -> Any:
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         wide = ir.IntType(128)
         product = builder.mul(builder.zext(arguments[0], wide), builder.zext(arguments[1], wide))
         return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
 
     return types.uint64(types.uint64, types.uint64), codegen
+
+
+# Each is a machine instruction that Python cannot say; numba calls what is above to emit it.
+_load_word: Any = intrinsic(_loading_word)
+_load_byte: Any = intrinsic(_loading_byte)
+_store_word: Any = intrinsic(_storing_word)
+_trailing_zeros: Any = intrinsic(_counting_zeros)
+_multiply_high: Any = intrinsic(_multiplying)
 
 
 @inlined

@@ -80,5 +80,18 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
         return Catalogue(tuple(CatalogueFile.model_validate(found).categories))
     except OSError as error:
         raise SettingsError(f"category catalogue {place}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValidationError, UnicodeDecodeError) as error:
-        raise SettingsError(f"category catalogue {place}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"category catalogue {place}: is not UTF-8 text (byte {error.start})") from error
+    except (yaml.YAMLError, ValidationError) as error:
+        raise SettingsError(f"category catalogue {place}: {_in_a_line(error)}") from error
+
+
+def _in_a_line(error: yaml.YAMLError | ValidationError) -> str:
+    """Return what is wrong first, and where."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        return f"{where}: {first['msg']}" if where else first["msg"]
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return " ".join(str(error).split())

@@ -3,7 +3,7 @@
 TallyError                     one clear message, exit status
 ├── SettingsError              a setting, a catalogue or a price file is wrong            2
 ├── SourceError                a log cannot be read as it stands (missing topic, changed file, lost range)  2
-├── StoreError
+├── StoreError                 the store refused: a full disk, a wrong password           2, once running 1
 │   ├── StoreUnavailable       the server does not answer; waiting may help               2, once running 1
 │   ├── StoreBusy              another process holds the embedded store's path            2
 │   └── StoreMismatch          the store was written by a newer version, or is not ours   2

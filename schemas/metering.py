@@ -12,6 +12,8 @@ METER_VERSION: Final = 1
 """Raised whenever the meter would answer differently for the same log and settings (a golden test holds it)."""
 
 MICROSECONDS: Final = 1_000_000
+MIN_BUCKET: Final = MICROSECONDS
+"""A shorter bucket would number its buckets past the 32 bits in which the dedupe index keeps them."""
 QUARTER_HOUR: Final = 900 * MICROSECONDS
 LATE_BUCKETS: Final = 10
 """A late segment covers this many buckets of the clock."""
@@ -49,6 +51,10 @@ class MeterSettings:
         if self.bucket <= 0 or self.horizon_buckets < 1:
             raise SettingsError(
                 "dedupe_bucket and dedupe_horizon must be positive, the horizon a multiple of the bucket"
+            )
+        if self.bucket < MIN_BUCKET:
+            raise SettingsError(
+                f"dedupe_bucket: {self.bucket / MICROSECONDS:g} s is too short; give one second or more"
             )
         if self.allowed_lateness < 0 or self.max_future < 0 or self.max_age <= 0:
             raise SettingsError("allowed_lateness, max_future and max_age must not be negative")

@@ -44,15 +44,13 @@ class Counts:
     def total(cls, counts: Iterable["Counts"]) -> "Counts":
         """Return the sum of counts."""
         found = list(counts)
-        sums = {name: sum(getattr(one, name) for one in found) for name in _NUMBERS}
-        maps = {name: sum((getattr(one, name) for one in found), Counter()) for name in _COUNTERS}
-        return cls(**sums, **maps)
+        numbers: dict[str, Any] = {name: sum(getattr(one, name) for one in found) for name in _NUMBERS}
+        counters: dict[str, Any] = {name: sum((getattr(one, name) for one in found), Counter()) for name in _COUNTERS}
+        return cls(**numbers, **counters)
 
     def since(self, before: "Counts") -> "Counts":
         """Return what was counted between an earlier progress row of the same generation and this one."""
-        numbers = {name: getattr(self, name) - getattr(before, name) for name in _NUMBERS}
-        maps = {name: getattr(self, name) - getattr(before, name) for name in _COUNTERS}
-        return Counts(**numbers, **maps)
+        return Counts(**{found.name: getattr(self, found.name) - getattr(before, found.name) for found in fields(self)})
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts as plain JSON values, reasons in alphabetical order."""

@@ -6,6 +6,7 @@ they live and die together: when one fails the others are ended, and the next ru
 """
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,11 +15,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
-from dataflows.plan import Plan, list_sources, make_plan
+from dataflows.plan import list_sources, make_plan
+from dataflows.sources.base import wall_clock
 from schemas.errors import SettingsError, TallyError
 from sinks.serve import StoreServer
 from sinks.store import Store, open_store
@@ -27,7 +29,8 @@ from tally.running import RunSummary, Watch
 from tally.settings import Settings
 from tally.sources import open_sources
 from tally.watching import showing
-from tally.wiring import say, wall_clock
+from tally.wiring import say
+from tally.worker import DRAIN
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at the workers and their progress."""
@@ -52,27 +55,24 @@ def run_cluster(settings: Settings, flags: Mapping[str, Any], processes: int, *,
     if "-" in settings.sources:
         raise SettingsError("standard input is one log: it cannot be spread over processes")
     with ExitStack() as stack:
+        draining = stack.enter_context(_draining())
+        # The workers make the same plan again; made here, a refusal is one message instead of one a worker.
+        meter_settings = settings.meter_settings()
+        listings = list_sources(open_sources(settings, wall_clock, say), wall_clock)
         store_url = stack.enter_context(_shared_store(settings))
         store = stack.enter_context(open_store(store_url))
-        plan = _plan(settings, store)
+        store.migrate()
+        plan = make_plan(listings, meter_settings, store, again=settings.again)
         for note in plan.notes:
             say(note)
         watch = Watch()
         watch.started = {planned.progress.log: planned.progress for planned in plan.logs if not planned.finished}
-        workers = stack.enter_context(_workers({**flags, "store": store_url}, processes))
+        workers = stack.enter_context(_workers({**flags, "store": store_url}, processes, draining))
         show = stack.enter_context(showing(quiet=quiet, every=every))
         _wait(workers, store, watch, show)
         watch.progress = store.progress()
         finished = sum(planned.finished for planned in plan.logs)
         return RunSummary(watch.counts(), finished, store.complete_to())
-
-
-def _plan(settings: Settings, store: Store) -> Plan:
-    # The workers make the same plan again; made here, a refusal is one message instead of one a worker.
-    listings = list_sources(open_sources(settings, wall_clock, say), wall_clock)
-    meter_settings = settings.meter_settings()
-    store.migrate()
-    return make_plan(listings, meter_settings, store, again=settings.again)
 
 
 @contextmanager
@@ -117,35 +117,61 @@ class _Worker:
             else:
                 self.last_words.append(line)
 
+    def drain(self) -> None:
+        """Tell the worker to flush and end, also one that is still starting; may be called from a signal handler."""
+        assert self.process.stdin is not None
+        with suppress(OSError):  # it has ended
+            os.write(self.process.stdin.fileno(), DRAIN)
+
     def heard(self) -> None:
         """Wait until everything that an ended worker said was passed on."""
         self._listener.join(timeout=5)
 
 
-@contextmanager
-def _workers(flags: Mapping[str, Any], processes: int) -> Iterator[list[_Worker]]:
-    """Start the workers; on the way out none is left. Signals meanwhile drain them."""
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(processes)]
-    workers: list[_Worker] = []
+class _Draining:
+    """Whether a signal has asked for the end, and the workers to tell."""
 
-    def drain(number: int, _: FrameType | None) -> None:
+    def __init__(self) -> None:
+        self.requested = False
+        self.workers: list[_Worker] = []
+
+    def request(self, number: int, _: FrameType | None) -> None:
+        """Drain the workers. A second signal kills."""
         signal.signal(number, signal.SIG_DFL)
-        for worker in workers:
-            worker.process.terminate()
+        self.requested = True
+        for worker in self.workers:
+            worker.drain()
 
-    before = {number: signal.signal(number, drain) for number in (signal.SIGTERM, signal.SIGINT)}
+
+@contextmanager
+def _draining() -> Iterator[_Draining]:
+    """Take SIGTERM and SIGINT, from before the first worker is started on."""
+    draining = _Draining()
+    before = {number: signal.signal(number, draining.request) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        # A generator: what was started is in the list, and ended, should a later start fail.
-        workers.extend(
-            _Worker({"flags": flags, "process_id": number, "addresses": addresses}) for number in range(processes)
-        )
+        yield draining
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _workers(flags: Mapping[str, Any], processes: int, draining: _Draining) -> Iterator[list[_Worker]]:
+    """Start the workers; on the way out none is left."""
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(processes)]
+    workers = draining.workers
+    try:
+        for number in range(processes):
+            # One at a time: what was started is in the list, and ended, should a later start fail.
+            workers.append(_Worker({"flags": flags, "process_id": number, "addresses": addresses}))
+        if draining.requested:  # while they were being started
+            for worker in workers:
+                worker.drain()
         yield workers
     finally:
         for worker in workers:
             worker.process.kill()
             worker.process.wait()
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _wait(workers: Sequence[_Worker], store: Store, watch: Watch, show: Any) -> None:

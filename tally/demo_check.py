@@ -75,7 +75,7 @@ def compare_bills(store: Store, expected: Sequence[Expected], book: PriceBook, s
         if (org, category) in billed or category not in free:
             must, has = sent.get((org, category), 0), billed.get((org, category), 0)
             differences += differ(f"organisation {org}, {category}", "billed quantity", must, has)
-    totals = dict(store.query("SELECT org_id, total FROM statements FINAL"))
+    totals: dict[int, Decimal] = dict(store.query("SELECT org_id, total FROM statements FINAL"))
     for org in sorted(sums.keys() | totals.keys()):
         cents = [int(value.scaleb(2)) for value in (sums.get(org, Decimal(0)), totals.get(org, Decimal(0)))]
         differences += differ(f"statement of organisation {org}", "total in cents", *cents)

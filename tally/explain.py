@@ -79,7 +79,7 @@ def settings_of(settings: MeterSettings, generation: Progress) -> MeterSettings:
 def start_for(offset: int, generation: Progress, generations: list[Progress], log_start: int) -> Start:
     """Return where to begin so that the verdict at `offset` is the one that the run reached, as late as can be."""
     mark = generation.mark
-    if generation is generations[0] and mark.warm_offset >= log_start:
+    if generation is generations[0] and offset >= mark.count_from and mark.warm_offset >= log_start:
         return Start(generation, mark.count_from)
     first, before = generation.start_offset, None
     for one in generations:

@@ -21,10 +21,12 @@ def print_json_rows(
     half an answer is never taken for a whole one.
     """
     write = sys.stdout.write
+    # Rows are plain values but for a few, and there may be millions: only those few are turned into plain ones.
+    encode = json.JSONEncoder(ensure_ascii=False, default=plain).encode
     write("{\n" + "".join(f"  {_pair(name, value)},\n" for name, value in before.items()) + '  "rows": [')
     separator = "\n    "
     for row in rows:
-        write(separator + json.dumps(plain(dict(zip(columns, row, strict=True))), ensure_ascii=False))
+        write(separator + encode(dict(zip(columns, row, strict=True))))
         separator = ",\n    "
     write("]" if separator == "\n    " else "\n  ]")
     write("".join(f",\n  {_pair(name, value)}" for name, value in after().items()) + "\n}\n")

@@ -4,20 +4,19 @@ import ctypes
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
 from dataflows.decode import Decoder
-
 from dataflows.metering import Meters
 from dataflows.open_rows import OpenRows
 from dataflows.plan import Plan, list_sources, make_plan
 from dataflows.reading import Control, Item, Opened, Pace, ReadLogs, Tick
+from dataflows.sources.base import wall_clock
 from dataflows.usage import Parts
-from schemas.errors import StoreUnavailable, TallyError
+from schemas.errors import StoreError, TallyError
 from schemas.log import EventBatch, RecordBatch
 from schemas.metering import MeterSettings
 from schemas.progress import Progress
@@ -31,11 +30,6 @@ from tally.sources import open_sources
 MICROSECONDS: Final = 1_000_000
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MALLOC_KEEPS: Final = 1 << 30
-
-
-def wall_clock() -> int:
-    """Return the time now in microseconds UTC. It decides when to flush and dates sights of a log's end."""
-    return time.time_ns() // 1000
 
 
 def say(message: str) -> None:
@@ -125,8 +119,8 @@ def keep_large_buffers() -> None:
 
 
 def exit_status(failure: TallyError) -> int:
-    """Return the exit status of a run that had begun: a store that went away is no mistake of the caller's."""
-    return 1 if isinstance(failure, StoreUnavailable) else failure.exit_status
+    """Return the exit status of a run that had begun: a store away, or its disk full, is no mistake of the caller's."""
+    return 1 if isinstance(failure, StoreError) else failure.exit_status
 
 
 def usage_flow() -> Parts:
@@ -134,9 +128,10 @@ def usage_flow() -> Parts:
     return worker_parts(load_settings)
 
 
-def worker_parts(settings: Callable[[], Settings]) -> Parts:
+def worker_parts(settings: Callable[[], Settings], listen: Callable[[Control], None] | None = None) -> Parts:
     """Return the parts for a worker process of a cluster.
 
+    It is told to stop by signals, or by what `listen` listens to from now on.
     A failure ends the process at once, with its message: in a cluster it must not wait for the other processes, which
     end with it and are started again together.
     """
@@ -146,11 +141,11 @@ def worker_parts(settings: Callable[[], Settings]) -> Parts:
         os._exit(exit_status(error))
 
     control = Control(on_failure=leave)
+    (listen or drain_on_signals)(control)
     try:
         run = prepare(settings(), control)
     except TallyError as error:
         say(str(error))
         raise SystemExit(error.exit_status) from None
-    drain_on_signals(control)
     keep_large_buffers()
     return run.parts

@@ -1,26 +1,40 @@
-"""One worker process of `tally run --processes N`: its order comes on standard input, as a line of JSON."""
+"""One worker process of `tally run --processes N`: its order comes on standard input, as a line of JSON.
+
+So does the word to drain, which waits there for a worker that is still starting; a signal would kill it.
+"""
 
 import json
 import os
 import sys
 import threading
+from typing import IO, Final
 
+from dataflows.reading import Control
 from tally.running import execute
 from tally.settings import load_settings
 from tally.wiring import worker_parts
 
+DRAIN: Final = b"drain\n"
+"""Tells a worker to flush and end."""
+
 
 def main() -> None:
-    """Read the order and run until the logs end, a signal drains the worker, or the parent is gone."""
-    order = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    parts = worker_parts(lambda: load_settings(**order["flags"]))
+    """Read the order and run until the logs end, the worker is drained, or the parent is gone."""
+    # Unbuffered: a thread that waits in a buffer's lock would keep the interpreter from ending.
+    parent = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 - open to the end
+    order = json.loads(parent.readline())
+    parts = worker_parts(lambda: load_settings(**order["flags"]), lambda control: _obey(parent, control))
     execute(parts, order["process_id"], order["addresses"])
 
 
-def _leave_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
+def _obey(parent: IO[bytes], control: Control) -> None:
+    def listen() -> None:
+        for line in iter(parent.readline, b""):
+            if line == DRAIN:
+                control.request_stop()
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
 """What every source offers: a list of partition logs, and a reader over some of them."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from schemas.log import LogId, RecordBatch
+
+
+def wall_clock() -> int:
+    """Return the time now, in microseconds UTC: it dates sights and paces flushes, and is in nothing that is counted."""
+    return time.time_ns() // 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,11 @@ An offset is the byte at which a line starts. How lines are told apart stands in
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from dataflows.sources.base import ListedLog
+from dataflows.sources.base import ListedLog, wall_clock
 from dataflows.sources.file_reader import FileReader, ListedFile
 from dataflows.sources.lines import MAX_LINE_BYTES
 from schemas.errors import SettingsError, SourceError
@@ -38,11 +37,6 @@ BLANK: Final = b" \t\r\n"
 
 COMPRESSED: Final = {b"\x1f\x8b\x08": ("gzip", "zcat"), b"\x28\xb5\x2f\xfd": ("zstd", "zstdcat")}
 """First bytes that no text has, of files that must be unpacked first."""
-
-
-def wall_clock() -> int:
-    """Return the time now, in microseconds UTC."""
-    return time.time_ns() // 1000
 
 
 def topic_name(name: str) -> str:

@@ -10,11 +10,10 @@ offsets, an unreadable record or an untrusted clock is a SourceError, never a ga
 a clean deletion of records that were not read yet, which is an error, not a recovery.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from dataflows.sources.base import ListedLog
+from dataflows.sources.base import ListedLog, wall_clock
 from dataflows.sources.kafka_consume import ConsumeFetcher
 from dataflows.sources.kafka_ends import EndWatcher
 from dataflows.sources.kafka_fast import FastFetcher, FastUnavailable
@@ -25,11 +24,6 @@ from schemas.log import LogId
 
 Route = Literal["auto", "fast", "portable"]
 """How records get out of the client: directly (kafka_fast), by consume() (kafka_consume), or the first that works."""
-
-
-def wall_clock() -> int:
-    """Return the time now, in microseconds UTC."""
-    return time.time_ns() // 1000
 
 
 def say_nothing(message: str) -> None:

@@ -16,8 +16,8 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from dataflows.sources.base import ListedLog, LogEnd
-from dataflows.sources.files import HEAD_BYTES, content_hash, topic_name, wall_clock
+from dataflows.sources.base import ListedLog, LogEnd, wall_clock
+from dataflows.sources.files import HEAD_BYTES, content_hash, topic_name
 from dataflows.sources.lines import LINE_FEED, MAX_LINE_BYTES, cut_line, split_lines
 from schemas.errors import SourceError
 from schemas.log import LogId, RecordBatch
@@ -133,7 +133,7 @@ class StdinReader:
         self._done = start is None
 
     def poll(self) -> list[RecordBatch]:
-        """Return the lines that came within WAIT seconds; [] while there are none.
+        """Return the lines that came within WAIT seconds; [] while there are none. The end comes as a batch, too.
 
         Raises SourceError where the input cannot be read, or is not the one that was read before.
         """
@@ -144,6 +144,9 @@ class StdinReader:
         batches = self._batches(came, ended)
         if ended:
             assert not self._held_size
+            if not batches:  # the reading of a log begins with a batch, also where it starts at the end
+                none = np.empty(0, np.int64)
+                batches.append(RecordBatch(self._log, b"", none, none, none, None, self._at))
             self._end = LogEnd(self._at, self._clock())
             self._done = True
         return batches

@@ -27,7 +27,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from schemas.formats.arrow_limits import MAX_ROWS, MAX_UNPACKED, claims
+from schemas.formats.arrow_limits import MAX_ROWS, MAX_UNPACKED, at_most, claims, size_of_rows
 from schemas.formats.base import Rejected
 from schemas.formats.canonical import canonical_json
 from schemas.formats.strict_json import JsonObject, JsonValue, Number
@@ -37,28 +37,36 @@ COLUMNS: Final = ("event_id", "org_id", "project_id", "category", "quantity", "t
 """The native fields."""
 _OPTIONAL: Final = frozenset({"source", "attributes"})
 _PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_CELL: Final = 16
-"""Bytes that a cell counts for, beside its text."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ArrowUnreadable(ValueError):
+    """A value that starts like an Arrow stream, but cannot be read to its end, or holds more than a value may."""
 
 
 def read(value: bytes) -> list[pa.RecordBatch]:
     """Return the record batches of an Arrow IPC stream, fully validated: what they hold may be used as it is.
 
-    Raises ArrowUnreadable, for the same values on every machine: nothing larger than the limits is unpacked.
+    Every reader of streams starts here. Raises ArrowUnreadable, for the same values on every machine: nothing larger
+    than the limits is unpacked.
     """
     try:
         claimed = claims(value)
-        if claimed.rows > MAX_ROWS or claimed.size > MAX_UNPACKED:
-            raise ArrowUnreadable(
-                f"it claims {claimed.rows} rows in {claimed.size} bytes; a value may hold {MAX_ROWS} in {MAX_UNPACKED}"
-            )
+        _limit(claimed.rows, claimed.size)
         with pa.ipc.open_stream(pa.py_buffer(value)) as reader:
             for field in reader.schema:
                 _look_at(field)
             batches = list(reader)
         for batch in batches:
             batch.validate(full=True)
+        columns = [
+            column
+            for batch in batches
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            if name in COLUMNS
+        ]
+        if sum(map(at_most, columns)) > MAX_UNPACKED:
+            _limit(claimed.rows, sum(map(size_of_rows, columns)))
     except MemoryError:
         raise  # pyarrow's own is an ArrowException too, but says nothing about the value
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -69,19 +77,19 @@ def read(value: bytes) -> list[pa.RecordBatch]:
 def rows(value: bytes) -> list[tuple[bytes, JsonObject]] | Rejected:
     """Return (JSON, object) of each row of an Arrow IPC stream, or why it cannot be read."""
     try:
-        batches, budget = read(value), Budget(MAX_UNPACKED)
-        found = [row for batch in batches for row in _objects(batch, budget)]
-        texts = []
-        for row in found:
-            texts.append(canonical_json(row, number=str).encode())
-            budget.spend(len(texts[-1]))
+        found = [row for batch in read(value) for row in _objects(batch)]
     except ArrowUnreadable as error:
         first_line = (str(error).splitlines() or [""])[0][:200]
         detail = first_line.encode("ascii", "backslashreplace").decode()
         return Rejected("not_json", f"an Arrow stream that cannot be read: {detail}")
     if not found:
         return Rejected("not_an_object", "found an Arrow stream without rows; expected at least one")
-    return list(zip(texts, found, strict=True))
+    return [(canonical_json(row, number=str).encode(), row) for row in found]
+
+
+def _limit(rows: int, size: int) -> None:
+    if rows > MAX_ROWS or size > MAX_UNPACKED:
+        raise ArrowUnreadable(f"{rows} rows in {size} bytes; a value may hold {MAX_ROWS} in {MAX_UNPACKED}")
 
 
 def _look_at(field: pa.Field) -> None:
@@ -94,71 +102,42 @@ def _look_at(field: pa.Field) -> None:
         _look_at(kind.field(i))
 
 
-class ArrowUnreadable(ValueError):
-    """A value that starts like an Arrow stream, but cannot be read to its end, or holds more than a value may."""
-
-
-class Budget:
-    """Bytes that the rows of one value may take: columns can share the data that they point at, rows cannot."""
-
-    def __init__(self, left: int) -> None:
-        self._left = left
-
-    def spend(self, size: int) -> None:
-        """Take `size` bytes; raises ArrowUnreadable where there are no more."""
-        self._left -= size
-        if self._left < 0:
-            raise ArrowUnreadable(f"its rows take more than {MAX_UNPACKED} bytes")
-
-
-def _objects(batch: pa.RecordBatch, budget: Budget) -> list[JsonObject]:
+def _objects(batch: pa.RecordBatch) -> list[JsonObject]:
     columns: dict[str, list[JsonValue]] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name in COLUMNS:
-            columns[name] = _column(name, column, budget)
+            columns[name] = _column(name, column)
     return [
         {name: cells[i] for name, cells in columns.items() if cells[i] is not None or name not in _OPTIONAL}
         for i in range(batch.num_rows)
     ]
 
 
-def _column(name: str, column: pa.Array, budget: Budget) -> list[JsonValue]:
+def _column(name: str, column: pa.Array) -> list[JsonValue]:
     """Return the JSON values that a field's cells stand for; a null is None."""
     kind = column.type
     if name == "timestamp" and pa.types.is_timestamp(kind) and kind.tz is not None:
         per_second = _PER_SECOND[kind.unit]
-        ticks = _scalars(column.cast(pa.int64()), budget)
+        ticks = _scalars(column.cast(pa.int64()))
         return [_instant(tick, per_second) if isinstance(tick, int) else None for tick in ticks]
     if name == "attributes" and pa.types.is_struct(kind):
-        return _structs(column, budget)
+        return _structs(column)
     if name == "attributes" and pa.types.is_map(kind) and _is_text(kind.key_type):
-        return _maps(column, budget)
-    return _scalars(column, budget)
+        return _maps(column)
+    return _scalars(column)
 
 
-def _scalars(column: pa.Array, budget: Budget) -> list[JsonValue]:
+def _scalars(column: pa.Array) -> list[JsonValue]:
     kind = column.type
-    budget.spend(_CELL * len(column))
     if pa.types.is_dictionary(kind):
-        values = _scalars(column.dictionary, budget)
+        values = _scalars(column.dictionary)
         return [None if place is None else values[place] for place in column.indices.to_pylist()]
-    if _is_text(kind):
-        return _texts(column, budget)
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+    if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         cells: list[JsonValue] = column.to_pylist()
         return cells
     if pa.types.is_floating(kind):
         return [None if cell is None else _float(cell) for cell in column.to_pylist()]
     return [[str(kind)] if valid else None for valid in column.is_valid().to_pylist()]
-
-
-def _texts(column: pa.Array, budget: Budget) -> list[JsonValue]:
-    cells: list[JsonValue] = []
-    for cell in column:  # one by one: views may point at the same bytes any number of times
-        text: str | None = cell.as_py()
-        budget.spend(len(text or ""))
-        cells.append(text)
-    return cells
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -177,15 +156,15 @@ def _instant(value: int, per_second: int) -> JsonValue:
     return f"{micros} µs since 1970"
 
 
-def _structs(column: pa.StructArray, budget: Budget) -> list[JsonValue]:
-    members = {field.name: _scalars(column.field(i), budget) for i, field in enumerate(column.type)}
+def _structs(column: pa.StructArray) -> list[JsonValue]:
+    members = {field.name: _scalars(column.field(i)) for i, field in enumerate(column.type)}
     return [
         {name: cells[i] for name, cells in members.items() if cells[i] is not None} if valid else None
         for i, valid in enumerate(column.is_valid().to_pylist())
     ]
 
 
-def _maps(column: pa.MapArray, budget: Budget) -> list[JsonValue]:
+def _maps(column: pa.MapArray) -> list[JsonValue]:
     """Return the members of each map; of a key that stands twice the last one counts."""
     found: list[JsonValue] = []
     for one in column:  # a map's own items as an array, so that their type is read as any other's
@@ -193,7 +172,7 @@ def _maps(column: pa.MapArray, budget: Budget) -> list[JsonValue]:
             found.append(None)
             continue
         entries = one.values
-        keys, items = _scalars(entries.field(0), budget), _scalars(entries.field(1), budget)
+        keys, items = _scalars(entries.field(0)), _scalars(entries.field(1))
         members = dict(zip(map(str, keys), items, strict=True))
         found.append({key: item for key, item in members.items() if item is not None})
     return found

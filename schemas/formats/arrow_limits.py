@@ -8,12 +8,17 @@ claims more than the limits is refused unread.
 import struct
 from typing import Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 MAX_ROWS: Final = 1 << 20
 """Rows of one value."""
 MAX_UNPACKED: Final = 256 << 20
-"""Bytes of one value once it is unpacked."""
+"""Bytes of one value once it is unpacked; of its rows too, where several share what they point at."""
+_CELL: Final = 16
+"""Bytes that a cell counts for, beside its text."""
 
 # Message.header_type and slots of the tables, as the format's Message.fbs numbers them.
 _DICTIONARY_BATCH: Final = 2
@@ -96,3 +101,48 @@ def _uint32(metadata: bytes, place: int) -> int:
 def _int64(content: bytes | memoryview, place: int) -> int:
     found: int = struct.unpack_from("<q", content, place)[0]
     return found
+
+
+def size_of_rows(column: pa.Array) -> int:
+    """Return the bytes that a validated column's cells take when each has its own.
+
+    Dictionary entries and string views can stand in any number of rows, and columns can share their data.
+    """
+    kind = column.type
+    size = _CELL * len(column)
+    if pa.types.is_dictionary(kind):
+        places = column.indices.drop_null().to_numpy()
+        return size + int(_lengths(column.dictionary)[places].sum(dtype=np.int64))
+    if pa.types.is_struct(kind):
+        return size + sum(size_of_rows(column.field(i)) for i in range(kind.num_fields))
+    if pa.types.is_map(kind):
+        return size + size_of_rows(column.keys) + size_of_rows(column.items)
+    return size + int(_lengths(column).sum(dtype=np.int64))
+
+
+def at_most(column: pa.Array) -> int:
+    """Return a number that `size_of_rows` does not exceed, without a look at the cells where that is possible."""
+    kind = column.type
+    size = _CELL * len(column)
+    if pa.types.is_integer(kind) or pa.types.is_timestamp(kind):
+        return size
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return size + int(column.nbytes)
+    if pa.types.is_dictionary(kind) and not pa.types.is_string_view(kind.value_type):
+        return size + len(column) * int(column.dictionary.nbytes)
+    return size_of_rows(column)
+
+
+def _lengths(column: pa.Array) -> NDArray[np.int64]:
+    """Return the bytes of text in each cell, 0 where it is null or no text."""
+    kind = column.type
+    none = np.zeros(len(column), dtype=np.int64)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        found: NDArray[np.int64] = pc.fill_null(pc.binary_length(column), 0).to_numpy().astype(np.int64)
+        return found
+    views = column.buffers()[1] if pa.types.is_string_view(kind) else None
+    if views is None:
+        return none
+    # A view starts with its length, and means nothing where the cell is null.
+    lengths = np.frombuffer(views, dtype="<i4").reshape(-1, 4)[column.offset : column.offset + len(column), 0]
+    return np.where(column.is_valid().to_numpy(zero_copy_only=False), lengths, none)

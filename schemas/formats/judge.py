@@ -59,7 +59,7 @@ def judge(value: bytes, settings: MeterSettings) -> list[Judged]:
 def judge_of(settings: MeterSettings) -> Judge:
     """Return the judge of these settings, made once."""
     found = _JUDGES.get(id(settings))
-    if found is None or found[0] is not settings:
+    if found is None:
         if len(_JUDGES) >= _KEPT:
             _JUDGES.clear()
         found = _JUDGES[id(settings)] = (settings, Judge(settings))

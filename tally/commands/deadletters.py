@@ -61,7 +61,7 @@ def list_letters(
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", metavar="N", min=1, help=f"At most this many letters. [default: {LISTED}; all in JSON]"
+            "--limit", metavar="N", min=1, help="At most this many letters.", show_default=f"{LISTED}; all in JSON"
         ),
     ] = None,
     as_json: o.JsonOption = False,
@@ -126,8 +126,8 @@ def show(
 
         tally deadletters show traffic/2026-11/day-22.ndjson/88213/2 --raw > event.json
 
-    What a terminal would obey is shown as an escape, such as \x1b; --raw and the JSON field raw_base64 have the bytes
-    as they are.
+    What a terminal would obey is shown as an escape, such as \x1b; --raw
+    and the JSON field raw_base64 have the bytes as they are.
     """
     if raw and as_json:
         raise SettingsError("--raw and --json cannot both be given: JSON has the bytes as raw_base64")
@@ -161,7 +161,7 @@ def _write_raw(letters: list[Letter]) -> None:
 @app.command("replay")
 def replay_letters(
     positions: Annotated[
-        list[str] | None, typer.Argument(metavar="POSITION…", help=f"{FORM}; without any: all.")
+        list[str] | None, typer.Argument(metavar="POSITION", help=f"{FORM}; without any: all letters.")
     ] = None,
     topic: TopicOption = None,
     partition: PartitionOption = None,
@@ -171,7 +171,7 @@ def replay_letters(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would become of them; write nothing.")] = False,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="NAME", help="Who replays, for the record. [default: user@host]")
+        str | None, typer.Option("--by", metavar="NAME", help="Who replays, for the record.", show_default="user@host")
     ] = None,
     as_json: o.JsonOption = False,
     store: o.StoreOption = None,
@@ -191,14 +191,17 @@ def replay_letters(
 
         tally deadletters replay --reason unknown_category
 
-    Each event becomes a usage row of its own, keyed by its position under the topic replay:TOPIC. Replaying twice
-    changes nothing. The time checks are not asked again, but conflicts and events that were too old need --accept.
-    An event whose organisation and event id were replayed before is dropped. Events are decoded in the format that
-    they came in, unless a format is set.
+    Each event becomes a usage row of its own, keyed by its position under
+    the topic replay:TOPIC. Replaying twice changes nothing. The time
+    checks are not asked again, but conflicts and events that were too old
+    need --accept. An event whose organisation and event id were replayed
+    before is dropped. Events are decoded in the format that they came in,
+    unless a format is set.
 
-    What the store cannot know: it keeps no ids of the events that the log itself had accepted. An event that was
-    corrected and sent again was counted then, and replaying its letter counts it once more. Replay what was not sent
-    again.
+    What the store cannot know: it keeps no ids of the events that the log
+    itself had accepted. An event that was corrected and sent again was
+    counted then, and replaying its letter counts it once more. Replay what
+    was not sent again.
     """
     settings = load_settings(
         store=store,

@@ -39,9 +39,10 @@ def command(
 
         tally explain traffic/2026-11/day-22.ndjson/88213 --json
 
-    The log is metered again up to the record, by the meter that counted it, and the answer is compared with what the
-    store has: so the log must still be there, and the settings must be those of the run. An offset of a file is the
-    byte at which a line starts.
+    The log is metered again up to the record, by the meter that counted
+    it, and the answer is compared with what the store has: so the log must
+    still be there, and the settings must be those of the run. An offset of
+    a file is the byte at which a line starts.
     """
     given = {name: value for name, value in locals().items() if name not in {"position", "as_json", "format_"}}
     settings = load_settings(**given, format=format_)

@@ -146,7 +146,7 @@ def command(
         tally generate kafka://broker:9092/usage --create-topic --rate 5000 --events 100000
     """
     given = dict(locals())
-    from dataflows.sources.kafka import wall_clock  # noqa: PLC0415 - loaded when something is generated
+    from dataflows.sources.base import wall_clock  # noqa: PLC0415 - loaded when something is generated
     from tally.generate.command import generate, spec_of  # noqa: PLC0415
     from tally.generate.showing import showing  # noqa: PLC0415
 

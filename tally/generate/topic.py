@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented 
     NewTopic,
 )
 
-from dataflows.sources.kafka import wall_clock
+from dataflows.sources.base import wall_clock
 from dataflows.sources.kafka_topic import KafkaTopic, Property, reason
 from schemas.errors import SettingsError, SourceError, TallyError
 from tally.generate import plan as p

@@ -20,12 +20,13 @@ Column = tuple[str, pa.Array]
 
 def integers(chance: Random, rows: int, odd: float, kinds: tuple[pa.DataType, ...]) -> pa.Array:
     kind = chance.choice(kinds)
-    bits = kind.bit_width - (0 if pa.types.is_unsigned_integer(kind) else 1)
+    bits = int(kind.bit_width) - (0 if pa.types.is_unsigned_integer(kind) else 1)
     least = 0 if pa.types.is_unsigned_integer(kind) else -(2**bits)
 
     def cell() -> int | None:
         if chance.random() < odd:
-            return chance.choice([None, least, 2**bits - 1, max(least, -1), min(2**bits - 1, 2**53 + 1)])
+            odd_ones: list[int | None] = [None, least, 2**bits - 1, max(least, -1), min(2**bits - 1, 2**53 + 1)]
+            return chance.choice(odd_ones)
         return chance.randrange(min(10**6, 2**bits))
 
     return pa.array([cell() for _ in range(rows)], kind)
@@ -112,7 +113,8 @@ def stream(batches: list[pa.RecordBatch], compression: str | None = None) -> byt
 
 def value(chance: Random) -> bytes:
     rows = chance.randrange(8)
-    whole = pa.RecordBatch.from_arrays(*zip(*((array, name) for name, array in columns(chance, rows + 4)), strict=True))
+    found = columns(chance, rows + 4)
+    whole = pa.RecordBatch.from_arrays([array for _, array in found], [name for name, _ in found])
     cuts = [whole.slice(chance.randrange(4), rows), whole.slice(0, 0), whole.slice(chance.randrange(3), 2)]
     return stream(cuts[: chance.randint(1, 3)], chance.choice([None, None, "lz4", "zstd"]))
 

@@ -53,7 +53,9 @@ def test_any_cut_into_batches(name: str, grouped: bool, chance: Random) -> None:
     found = [record(chance, name) for _ in range(chance.randrange(8))]
     whole = answered(decoder_of(name, grouped)(batch_of(found, b"\n")))
     cut = chance.randint(0, len(found))
-    first, second = (answered(decoder_of(name, grouped)(batch_of(part, tail=b"x" * 100))) for part in (found[:cut], found[cut:]))
+    first, second = (
+        answered(decoder_of(name, grouped)(batch_of(part, tail=b"x" * 100))) for part in (found[:cut], found[cut:])
+    )
     assert whole == [*first, *((int(str(row[0])) + cut, *row[1:]) for row in second)]
 
 

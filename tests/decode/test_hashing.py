@@ -81,13 +81,17 @@ def test_bits_are_even() -> None:
         for bit in range(64):
             share = float(((values >> np.uint64(bit)) & np.uint64(1)).mean())
             assert 0.48 < share < 0.52
-    homes = np.bincount((np.array([high for high, _ in pairs], np.uint64) >> np.uint64(54)).astype(np.int64), minlength=1024)
+    homes = np.bincount(
+        (np.array([high for high, _ in pairs], np.uint64) >> np.uint64(54)).astype(np.int64), minlength=1024
+    )
     assert homes.max() < 100  # 49 on average
 
 
 def test_keys_of_a_process() -> None:
     """Every decoder of a process hashes alike, and not as another process does."""
-    record = b'{"event_id":"a","org_id":1,"project_id":2,"category":"span","quantity":1,"timestamp":"2026-11-22T10:00:00Z"}'
+    record = (
+        b'{"event_id":"a","org_id":1,"project_id":2,"category":"span","quantity":1,"timestamp":"2026-11-22T10:00:00Z"}'
+    )
     first, second = (Decoder(settings_of("tally"))(batch_of([record])) for _ in range(2))
     assert first.id_high[0] == second.id_high[0]
     assert first.payload[0] == second.payload[0]

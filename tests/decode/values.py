@@ -151,7 +151,7 @@ INSTANTS: Final[tuple[str, ...]] = (
 )
 
 SPACES: Final = (b"", b"", b"", b" ", b"\n", b"\r\n", b"\t", b"  ")
-LETTERS: Final = "abcxyz019 _-/\"\\{}[]:,é東😀\n\x00\x7f\u2028"
+LETTERS: Final = 'abcxyz019 _-/"\\{}[]:,é東😀\n\x00\x7f\u2028'
 
 
 def text(value: object) -> Fragment:
@@ -195,7 +195,9 @@ def scalar(chance: Random) -> Fragment:
     kind = chance.randrange(6)
     if kind == 0:
         return chance.choice(ODD)
-    return text([word(chance), hexadecimal(chance, 3), number(chance), chance.random() < 0.5, chance.random()][kind - 1])
+    return text(
+        [word(chance), hexadecimal(chance, 3), number(chance), chance.random() < 0.5, chance.random()][kind - 1]
+    )
 
 
 def attributes(chance: Random, odd: bool) -> Fragment:
@@ -273,8 +275,12 @@ MEMBERS: Final = {"tally": tally_members, "sentry-outcomes": outcome_members, "c
 
 
 def fragment(chance: Random) -> Fragment:
-    draw = chance.choice([lambda: chance.choice(ODD), lambda: scalar(chance), lambda: instant(chance)])
-    return attributes(chance, True) if chance.random() < 0.2 else draw()
+    kind = chance.randrange(5)
+    if kind == 0:
+        return attributes(chance, True)
+    if kind == 1:
+        return instant(chance)
+    return chance.choice(ODD) if kind == 2 else scalar(chance)
 
 
 def event(chance: Random, name: str, calm: bool = False) -> bytes:
@@ -314,7 +320,9 @@ def broken(chance: Random, value: bytes) -> bytes:
     if not value:
         return value
     at = chance.randrange(len(value))
-    some = chance.choice([chance.randbytes(chance.randint(1, 3)), b'"', b"\\", b"{", b"}", b",", b" ", b"0", b":", b"]"])
+    some = chance.choice(
+        [chance.randbytes(chance.randint(1, 3)), b'"', b"\\", b"{", b"}", b",", b" ", b"0", b":", b"]"]
+    )
     kind = chance.randrange(5)
     if kind == 0:
         return value[:at]

@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 TIMEOUT = 180
 
 
-def tally(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def tally(
+    *arguments: str, env: Mapping[str, str] | None = None, stdin: IO[bytes] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return _run([sys.executable, "-m", "tally.cli", *arguments], env)
+    return _run([sys.executable, "-m", "tally.cli", *arguments], env, stdin)
 
 
 def crashing(point: str, countdown: int, *arguments: str) -> bool:
@@ -43,10 +45,12 @@ def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.P
     )
 
 
-def _run(arguments: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def _run(
+    arguments: Sequence[str], env: Mapping[str, str] | None = None, stdin: IO[bytes] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         arguments,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
         capture_output=True,
         text=True,
         check=False,

@@ -4,6 +4,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -141,3 +142,21 @@ def only_message(stderr: str) -> str:
     assert len(lines) == 1, stderr
     assert lines[0].startswith("tally: "), stderr
     return lines[0].removeprefix("tally: ")
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Ask again and again until it is so, or fail after DEADLINE seconds."""
+    deadline = time.monotonic() + DEADLINE
+    while not done():
+        assert time.monotonic() < deadline, f"not so after {DEADLINE:g} s"
+        time.sleep(0.05)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback that nobody listens on now."""
+    listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [one.getsockname()[1] for one in listening]
+    finally:
+        for one in listening:
+            one.close()

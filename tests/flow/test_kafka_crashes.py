@@ -1,4 +1,4 @@
-"""Runs over a topic that are killed, drained and started again, while its producer goes on: always the oracle's rows."""
+"""Runs over a topic, killed, drained and resumed, while its producer goes on: always the oracle's rows."""
 
 import json
 import random
@@ -9,39 +9,16 @@ from pathlib import Path
 import pytest
 
 from schemas.catalogue import load_catalogue
-from schemas.log import LogId
 from schemas.metering import MeterSettings
-from schemas.progress import Progress
-from sinks.store import open_store
-from tests import oracle
 from tests.flow.crashing import POINTS
 from tests.flow.processes import crashing, ok
 from tests.flow.running import run
-from tests.flow.topics import Producing, Traffic, ends_of, read_back, send_stamped
+from tests.flow.topics import Producing, Traffic, ends_of, in_store, read_back, send_stamped, truths
 from tests.flow.traffic import BROKEN, SECOND
-from tests.flow.truth import Truth, expected, stored
+from tests.flow.truth import expected
 from tests.kafka.helpers import create_topic
 
 pytestmark = pytest.mark.kafka
-
-Records = list[list[oracle.Record]]
-"""The records of each partition of a topic."""
-
-
-def in_store(url: str, topic: str, partitions: int) -> tuple[list[Truth], list[Progress]]:
-    """Return what a store says of each partition of a topic."""
-    logs = [LogId(topic, str(number)) for number in range(partitions)]
-    with open_store(url, create=False) as store:
-        progress = store.progress()
-        return [stored(store, log) for log in logs], [progress[log] for log in logs]
-
-
-def truths(records: Records, settings: MeterSettings, read: list[Progress]) -> list[Truth]:
-    """Return what the oracle says of each partition, as far as it was read."""
-    return [
-        expected([record for record in log if record.offset < progress.next_offset], settings)
-        for log, progress in zip(records, read, strict=True)
-    ]
 
 
 def test_killed_at_every_named_point_by_the_producers_time(kafka: str, tmp_path: Path) -> None:
@@ -59,17 +36,18 @@ def test_killed_at_every_named_point_by_the_producers_time(kafka: str, tmp_path:
     send_stamped(kafka, topic, records)
 
     command = ("run", f"kafka://{kafka}/{topic}", "--store", store_url, "--trust-producer-time", "--until-end")
-    small_steps = ("--batch-bytes", "4KiB", "--flush-interval", "1us")
+    small_steps = ("--batch-bytes", "2KiB", "--flush-interval", "1us")
     for point in POINTS:
-        assert crashing(point, chance.randrange(3, 9), *command, *small_steps), point
+        countdown = chance.randrange(3, 6) if point == "before_dead_letters" else chance.randrange(8, 14)
+        assert crashing(point, countdown, *command, *small_steps), point
     half_way = in_store(store_url, topic, 2)[1]
     ok(*command)
 
     found, progress = in_store(store_url, topic, 2)
     logs = read_back(kafka, topic, 2, settings)
     assert found == truths(logs, settings, progress) == [expected(log, settings) for log in logs]
-    assert all(0 < read.next_offset < 800 for read in half_way)  # the last run resumed
-    assert all(read.mark.warm_offset > 0 for read in progress)  # and not everything was replayed
+    # The last run went on in the middle, and replayed something but not all.
+    assert any(0 < read.mark.warm_offset < read.next_offset < 800 for read in half_way), half_way
     assert all(
         read.clock is not None and read.clock - log[0].timestamp > 1800 * SECOND
         for read, log in zip(progress, logs, strict=True)
@@ -77,11 +55,11 @@ def test_killed_at_every_named_point_by_the_producers_time(kafka: str, tmp_path:
 
 
 def test_killed_drained_and_resumed_while_the_producer_goes_on(kafka: str, tmp_path: Path) -> None:
-    settings = MeterSettings(load_catalogue(), bucket=50_000, horizon_buckets=1, allowed_lateness=SECOND)
-    flags = ("--dedupe-bucket", "50ms", "--dedupe-horizon", "50ms", "--allowed-lateness", "1s")
+    settings = MeterSettings(load_catalogue(), bucket=SECOND, horizon_buckets=1, allowed_lateness=SECOND)
+    flags = ("--dedupe-bucket", "1s", "--dedupe-horizon", "1s", "--allowed-lateness", "1s")
     topic, store_url = create_topic(kafka, 2), f"chdb:{tmp_path / 'store'}"
     command = (f"kafka://{kafka}/{topic}", "--store", store_url, *flags)
-    traffic = [Traffic(f"going-on-{partition}", 0) for partition in range(2)]
+    traffic = [Traffic(f"going-on-{partition}", 0, memory=1_200) for partition in range(2)]
     chance = random.Random(5)
 
     with Producing(kafka, topic, traffic):
@@ -94,9 +72,8 @@ def test_killed_drained_and_resumed_while_the_producer_goes_on(kafka: str, tmp_p
             assert drained.end(signal.SIGTERM) == 0
         assert drained.complaints == []
     found, progress = in_store(store_url, topic, 2)
-    assert found == truths(
-        read_back(kafka, topic, 2, settings), settings, progress
-    )  # no row past progress, none missing
+    # No row lies past progress, and none is missing.
+    assert found == truths(read_back(kafka, topic, 2, settings), settings, progress)
 
     with Producing(kafka, topic, traffic):
         with run(*command, "--until-end") as to_the_end:
@@ -115,4 +92,4 @@ def test_killed_drained_and_resumed_while_the_producer_goes_on(kafka: str, tmp_p
     for truth in found:
         assert truth.counts.duplicates
         assert truth.counts.late
-        assert len({key[5] for key in truth.rows}) > 10  # late segments
+        assert len({key[5] for key in truth.rows}) > 2  # late segments

@@ -14,11 +14,14 @@ from typing import Any, Final, Self
 import pyarrow as pa
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
 
+from schemas.log import LogId
 from schemas.metering import MeterSettings
+from schemas.progress import Progress
+from sinks.store import open_store
 from tally.units import show_instant
 from tests import oracle
 from tests.flow.traffic import BROKEN
-from tests.flow.truth import events_of
+from tests.flow.truth import Truth, events_of, expected, stored
 from tests.kafka.helpers import finish, producer, send
 
 SECOND: Final = 1_000_000
@@ -29,16 +32,22 @@ PACE: Final = 0.025
 """Seconds between two handfuls of a producer that goes on: enough traffic, and little enough for the oracle."""
 
 Event = dict[str, Any]
+Records = list[list[oracle.Record]]
+"""The records of each partition of a topic."""
 
 
 class Traffic:
     """Events of one partition in the native format: repeated, in conflict, late, ancient, ahead, of bad values."""
 
-    def __init__(self, name: str, now: int) -> None:
-        """Take a name that no other partition has (event ids carry it) and the time now, in microseconds UTC."""
+    def __init__(self, name: str, now: int, memory: int = 40) -> None:
+        """Take a name that no other partition has (event ids carry it) and the time now, in microseconds UTC.
+
+        What is repeated is one of the last `memory` events.
+        """
         self.chance = random.Random(name)
         self.now = now
         self._name = name
+        self._memory = memory
         self._number = 0
         self._recent: list[Event] = []
 
@@ -59,7 +68,7 @@ class Traffic:
             "quantity": chance.choice([0, 1, 1, 5, 1000, 2**40]),
             "timestamp": show_instant(self.now - self._age()),
         }
-        self._recent = [*self._recent[-40:], made]
+        self._recent = [*self._recent[1 - self._memory :], made]
         if chance.random() < 0.02:
             made |= chance.choice([{"category": "nope"}, {"quantity": -1}, {"timestamp": "yesterday"}])
             self._recent.pop()
@@ -142,10 +151,10 @@ def _pieces(events: Sequence[Event]) -> Iterable[Sequence[Event]]:
         yield events[start : start + 17]
 
 
-def read_back(address: str, topic: str, partitions: int, settings: MeterSettings) -> list[list[oracle.Record]]:
+def read_back(address: str, topic: str, partitions: int, settings: MeterSettings) -> Records:
     """Return what a plain read_committed consumer finds in each partition, decoded by the contract."""
     # By value: a record that was read once stays what it is, and the producer repeats many.
-    found: list[list[oracle.Record]] = [[] for _ in range(partitions)]
+    found: Records = [[] for _ in range(partitions)]
     for message in _messages(address, topic, partitions):
         partition, offset = message.partition(), message.offset()
         kind, stamp = message.timestamp()
@@ -155,6 +164,22 @@ def read_back(address: str, topic: str, partitions: int, settings: MeterSettings
         events = events_of(message.value() or b"", settings)
         found[partition].append(oracle.Record(offset, stamp * 1000, events))
     return found
+
+
+def in_store(url: str, topic: str, partitions: int) -> tuple[list[Truth], list[Progress]]:
+    """Return what a store says of each partition of a topic."""
+    logs = [LogId(topic, str(number)) for number in range(partitions)]
+    with open_store(url, create=False) as store:
+        progress = store.progress()
+        return [stored(store, log) for log in logs], [progress[log] for log in logs]
+
+
+def truths(records: Records, settings: MeterSettings, read: list[Progress]) -> list[Truth]:
+    """Return what the oracle says of each partition, as far as it was read."""
+    return [
+        expected([record for record in log if record.offset < progress.next_offset], settings)
+        for log, progress in zip(records, read, strict=True)
+    ]
 
 
 def _messages(address: str, topic: str, partitions: int) -> Iterable[Message]:

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from schemas.formats.judge import judge
-
 from schemas.formats.base import Decoded
+from schemas.formats.judge import judge
 from schemas.log import LogId
 from schemas.metering import MeterSettings
 from schemas.progress import Counts
-from sinks.store import Store
+from sinks.store import Store, open_store
 from tests import oracle
 
 Rows = dict[tuple[Any, ...], oracle.Row]
@@ -84,10 +83,15 @@ def expected(records: list[oracle.Record], settings: MeterSettings) -> Truth:
     return Truth(dict(out.rows), counts, letters)
 
 
-def stored(store: Store, log: LogId) -> Truth:
-    """Return what the store says of a log, as a reader sees it, before merges and after."""
-    place = {"topic": log.topic, "partition": log.partition}
+def stored(store: Store, log: LogId, generation: int | None = None) -> Truth:
+    """Return what the store says of a log (or of one generation of it), as a reader sees it, before merges and after.
+
+    The counts are those of the current generation.
+    """
+    place = {"topic": log.topic, "partition": log.partition, "generation": generation or 0}
     where = "WHERE topic = {topic:String} AND partition = {partition:String}"
+    if generation is not None:
+        where += " AND generation = {generation:UInt32}"
     rows = store.query(
         "SELECT org_id, category, project_id, dimensions, toUnixTimestamp(window_start), segment, quantity, events, "
         "max_quantity, first_offset, last_offset, toUnixTimestamp64Micro(first_timestamp), "
@@ -100,3 +104,13 @@ def stored(store: Store, log: LogId) -> Truth:
         store.progress(log.topic)[log].counts,
         {(offset, index): reason for offset, index, reason in letters},
     )
+
+
+def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of every table of a store, as readers see them: what a refused run must leave as it was."""
+    with open_store(url, create=False) as store:
+        tables = store.query(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%Tree'"
+        )
+        assert ("usage_windows",) in tables
+        return {name: sorted(store.query(f"SELECT * FROM {name} FINAL"), key=repr) for (name,) in tables}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.formats import arrow
-from schemas.formats.arrow_limits import MAX_ROWS, MAX_UNPACKED, claims
+from schemas.formats.arrow_limits import MAX_ROWS, MAX_UNPACKED, at_most, claims, size_of_rows
 from schemas.formats.base import Decoded, Rejected
 from schemas.formats.judge import judge
 from tests.formats.samples import settings
@@ -66,8 +66,35 @@ def test_a_buffer_that_lies_about_its_length_is_refused() -> None:
     assert str(2**40)[:5] in refused(lie)
 
 
-def test_rows_that_share_their_data_are_counted_each(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shape", ["dictionary", "views", "struct"])
+def test_rows_that_share_their_data_are_counted_each(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrow, "MAX_UNPACKED", 1_000_000)
     columns = {name: pa.concat_arrays([column] * 1000) for name, column in COLUMNS.items()}
-    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array(["x" * 10_000]))
-    assert "its rows take more than" in refused(stream({**columns, "source": shared}))
+    entries = pa.array(["x" * 10_000])
+    column: pa.Array = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), entries)
+    if shape == "struct":
+        column = pa.StructArray.from_arrays([column], ["a"])
+    if shape == "views":
+        validity, view, text = entries.cast(pa.string_view()).buffers()
+        column = pa.Array.from_buffers(
+            pa.string_view(), 1000, [validity, pa.py_buffer(view.to_pybytes()[:16] * 1000), text]
+        )
+    value = stream({**columns, "attributes" if shape == "struct" else "source": column})
+    assert len(value) < 200_000
+    assert "1000 rows in 10" in refused(value)
+
+
+texts = st.lists(st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]))))
+
+
+@given(texts, st.sampled_from([pa.string(), pa.large_string(), pa.string_view()]), st.integers(0, 3), st.booleans())
+def test_the_size_of_rows_is_their_cells_and_texts(
+    cells: list[str | None], kind: pa.DataType, skipped: int, as_dictionary: bool
+) -> None:
+    column = pa.array(cells, kind)
+    if as_dictionary and kind != pa.string_view():
+        column = column.dictionary_encode()
+    kept = cells[skipped:]
+    expected = 16 * len(kept) + sum(len((text or "").encode()) for text in kept)
+    assert size_of_rows(column.slice(skipped)) == expected
+    assert at_most(column.slice(skipped)) >= expected

@@ -41,6 +41,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"time": 1}, "wrong_type"),
     ({"type": "prompt"}, "unknown_category"),
     ({"type": "prompt", "time": "then", "data.quantity": -1}, "unknown_category"),
+    ({"type": "prompt", "time": "then"}, "unknown_category"),
     ({"datacontenttype": None, "dataschema": None}, "ok"),
     ({"datacontenttype": "application/json", "dataschema": "https://example.com/s"}, "ok"),
     ({"datacontenttype": 1}, "wrong_type"),
@@ -92,7 +93,7 @@ def test_members_of_data_group_usage(data: Any, expected: str) -> None:
 
 
 def test_an_ungroupable_member_is_asked_after_presence_and_before_the_catalogue() -> None:
-    data = {"data": {"method": []}}
+    data: dict[str, Any] = {"data": {"method": []}}
     assert reason(outcome("cloudevents", {**data, "id": ABSENT}, "method")) == "missing_field"
     assert reason(outcome("cloudevents", {**data, "type": "prompt"}, "method")) == "wrong_type"
     assert reason(outcome("cloudevents", {**data, "time": "then"}, "method")) == "wrong_type"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.formats.base import Rejected
@@ -114,6 +114,7 @@ def last_two(quantity: Any, timestamp: str) -> str:
 ORACLES = {"tally": tally_reason, "sentry-outcomes": outcome_reason, "cloudevents": cloudevent_reason}
 
 
+@settings(max_examples=500)
 @given(st.sampled_from(sorted(ORACLES)), st.data())
 def test_the_reasons_are_asked_in_the_closed_order(name: str, data: st.DataObject) -> None:
     value = data.draw(near_events(name))

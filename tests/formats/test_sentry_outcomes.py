@@ -35,6 +35,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"category": 39}, "unknown_category"),
     ({"category": 10**30}, "unknown_category"),
     ({"category": 39, "quantity": -1}, "unknown_category"),
+    ({"category": 39, "timestamp": "then"}, "unknown_category"),
     ({"category": None, "quantity": -1}, "bad_quantity"),
     ({"quantity": 2**53}, "ok"),
     ({"quantity": 2**53 + 1}, "bad_quantity"),

@@ -70,6 +70,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"category": ""}, "unknown_category"),
     ({"category": "Error"}, "unknown_category"),
     ({"category": "nope", "quantity": -1, "timestamp": "then"}, "unknown_category"),
+    ({"category": "nope", "timestamp": "then"}, "unknown_category"),
     # quantity
     ({"quantity": 0}, "ok"),
     ({"quantity": 2**53}, "ok"),

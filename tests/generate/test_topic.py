@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from dataflows.sources.kafka import KafkaSource, wall_clock
+from dataflows.sources.base import wall_clock
+from dataflows.sources.kafka import KafkaSource
 from schemas.catalogue import load_catalogue
 from schemas.errors import SettingsError, SourceError, TallyError
 from schemas.metering import MeterSettings

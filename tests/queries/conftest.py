@@ -8,6 +8,9 @@ import pytest
 
 from sinks.store import Store, open_store
 from tally.cli import run
+from tests.kafka.conftest import kafka
+
+__all__ = ["kafka"]
 
 
 @pytest.fixture(autouse=True)

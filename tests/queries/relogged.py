@@ -29,6 +29,20 @@ def stated(records: Sequence[Record]) -> list[Record]:
     ]
 
 
+def with_tail(records: Sequence[Record]) -> list[Record]:
+    """Return the log with a few records hours later, so that the mark of its end has left most of it behind."""
+    times = [1_763_800_000_000_000]
+    times += [record.timestamp for record in records if record.timestamp is not None]
+    times += [event.timestamp for record in records for event in record.events]
+    offset = records[-1].offset + 1 if records else 0
+    timed = not records or records[0].timestamp is not None
+    tail = []
+    for number in range(2):
+        now = max(times) + (number + 1) * 3 * 3_600_000_000
+        tail.append(Record(offset + number, now if timed else None, (Event(1, f"tail {number}", timestamp=now),)))
+    return [*records, *tail]
+
+
 def _stated(event: Event, record: Record, index: int) -> Event:
     if event.rejected == "not_json" and len(record.events) > 1:
         return replace(event, rejected="not_an_object")

@@ -21,7 +21,7 @@ from tests.metering.logs import EPOCH, SECOND, logs, rules
 from tests.metering.simulation import settings_of
 from tests.oracle import Event, Record, Rules
 from tests.queries.conftest import clear
-from tests.queries.relogged import LOG, ListSource, metered, stated
+from tests.queries.relogged import LOG, ListSource, metered, stated, with_tail
 
 Repeats = dict[tuple[int, int], tuple[int, int]]
 
@@ -85,7 +85,7 @@ def check_all(store: Store, source: ListSource, records: list[Record], found: Ru
 @given(records=logs(most=14), found=rules, size=st.integers(1, 5))
 def test_every_verdict_is_the_oracles(store: Store, records: list[Record], found: Rules, size: int) -> None:
     clear(store)
-    records = stated(records)
+    records = with_tail(stated(records))
     source = ListSource(records, size)
     take_up(store, source, settings_for(found))
     check_all(store, replace(source, size=3), records, found, settings_for(found))
@@ -98,11 +98,11 @@ def test_generations_are_told_each_by_its_own_settings(
 ) -> None:
     """A second generation goes on with the first one's index; what distinguishes them here changes no verdict."""
     clear(store)
-    records = stated(records)
+    records = with_tail(stated(records))
     source = ListSource(records, 1)
     first = settings_for(found, group_by_project=False)
     second = settings_for(found, group_by_project=True)
-    until = records[int(cut * (len(records) - 1))].offset if records else 0
+    until = records[int(cut * (len(records) - 1))].offset
     stopped = take_up(store, source, first, until).next_offset
     take_up(store, source, second)
     truth = oracle.meter(records, found)
@@ -118,15 +118,31 @@ def test_generations_are_told_each_by_its_own_settings(
             told(store, source, other, record.offset)
 
 
-# ---- what cannot be told, or not for certain ----
-
 RULES = Rules(horizon_buckets=2)
 SETTINGS = settings_for(RULES)
 
 
-def one(offset: int, event_id: str = "a", minute: int = 0, **changes: Any) -> Record:
-    """A record that comes some minutes after EPOCH, with one event, of EPOCH."""
-    return Record(offset, EPOCH + minute * 60 * SECOND, (Event(1, event_id, timestamp=EPOCH, **changes),))
+def one(offset: int, event_id: str = "a", minute: int = 0, age: int = 0, **changes: Any) -> Record:
+    """A record that comes some minutes after EPOCH, with one event, which is some minutes old by then."""
+    now = EPOCH + minute * 60 * SECOND
+    return Record(offset, now, (Event(1, event_id, timestamp=now - age * 60 * SECOND, **changes),))
+
+
+def test_a_generation_knows_what_came_before_it(store: Store) -> None:
+    """The mark has long moved on, so the second generation is told from its start, with the first one's last mark."""
+    records = [one(0), one(1, minute=1, age=1), one(2, "b", minute=2), *(one(n, f"x{n}", 20 * n) for n in range(3, 7))]
+    source = ListSource(records, size=1)
+    take_up(store, source, SETTINGS, until=1)
+    by_project = replace(SETTINGS, group_by_project=True)
+    assert take_up(store, source, by_project).mark.warm_offset > 2
+    answer = told(store, source, by_project, 1)
+    fate = answer.fates[0]
+    assert (answer.generation, answer.exact, fate.verdict) == (2, True, "duplicate")
+    assert (str(fate.repeats), fate.counted_at) == ("events/0/0/0", None)
+    assert fate.watermark == EPOCH - RULES.allowed_lateness
+
+
+# ---- what cannot be told, or not for certain ----
 
 
 def test_the_settings_format_is_found_by_the_fingerprint(store: Store) -> None:
@@ -155,7 +171,7 @@ def test_positions_without_a_record(store: Store, offset: int, message: str) -> 
 
 def test_what_retention_deleted_is_said(store: Store) -> None:
     """The original is gone from the log, and the mark has moved on: the repeat looks new, and that is said."""
-    records = [one(0), one(1, minute=1), *(one(n, f"x{n}", minute=20 * n) for n in range(2, 8))]
+    records = [one(0), one(1, minute=1, age=1), *(one(n, f"x{n}", minute=20 * n) for n in range(2, 8))]
     source = ListSource(records, size=1)
     take_up(store, source, SETTINGS)
     whole = told(store, source, SETTINGS, 1)

@@ -1,14 +1,18 @@
 """A plain reading of lines, to judge the sources by, and readers read to their end."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Final
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from dataflows.sources.base import Reader
 from dataflows.sources.lines import MAX_LINE_BYTES, cut_line
 from schemas.log import LogId, RecordBatch
+
+many = settings(max_examples=int(os.environ.get("TALLY_TEST_EXAMPLES", "200")), deadline=None)
 
 Records = list[tuple[int, bytes]]
 """Offset and value of each record."""

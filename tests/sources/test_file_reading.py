@@ -18,6 +18,7 @@ from schemas.verdicts import MAX_RAW_BYTES
 from tests.sources.reading import (
     contents,
     longest_lines,
+    many,
     read_all,
     read_batches,
     records,
@@ -27,6 +28,7 @@ from tests.sources.reading import (
 )
 
 
+@many
 @given(contents, st.integers(1, 70), longest_lines)
 def test_records_do_not_depend_on_the_batches(content: bytes, batch_bytes: int, longest_line: int) -> None:
     assume(not content.startswith(tuple(COMPRESSED)))
@@ -44,6 +46,7 @@ def test_records_do_not_depend_on_the_batches(content: bytes, batch_bytes: int, 
             assert records(again) == [record for record in whole if record[0] >= start]
 
 
+@many
 @given(st.lists(contents, min_size=1, max_size=8), st.integers(1, 100))
 def test_files_come_one_after_the_other_in_listed_order(files: list[bytes], batch_bytes: int) -> None:
     assume(not any(content.startswith(tuple(COMPRESSED)) for content in files))

@@ -120,6 +120,15 @@ def test_the_last_record_is_found_however_long_it_is(tmp_path: Path, length: int
         assert len(set(found)) == 2
 
 
+def test_what_stands_before_the_last_record_is_not_in_its_hash(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    found = set()
+    for before in (b"a", b"b"):
+        path.write_bytes(b"0123456\n" * (1 << 18) + before + b"\nlast\n")
+        found.add(FileSource(path).list_logs()[0].identity["tail"])
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\t\n"])
 def test_a_file_without_a_record_is_a_log_and_has_no_tail(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "log"

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from dataflows.sources.lines import MAX_LINE_BYTES, cut_line, split_lines
 from schemas.verdicts import MAX_RAW_BYTES
-from tests.sources.reading import contents, records_of
+from tests.sources.reading import contents, many, records_of
 
 
+@many
 @given(contents, st.booleans())
 def test_split_lines_finds_what_the_plain_reading_finds(block: bytes, at_end: bool) -> None:
     lines = split_lines(block, at_end=at_end)
