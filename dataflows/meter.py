@@ -118,6 +118,11 @@ class Meter:
         return self._replaying
 
     @property
+    def next_offset(self) -> int:
+        """Return the offset up to which records were taken, in a replay too."""
+        return self._next_offset
+
+    @property
     def open_rows(self) -> int:
         """How many usage rows may still change."""
         return self._rows.used

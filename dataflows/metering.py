@@ -1,10 +1,11 @@
 """The third step of the flow: the meters of one worker's logs, fed with event batches, flushed at every tick."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from dataflows.meter import Meter
 from dataflows.reading import Control, Opened, Tick
+from dataflows.rejection_limit import NO_LIMITS, RejectionLimit, RejectionLimits
 from dataflows.sources.base import LogEnd
 from schemas.errors import SourceError, TallyError
 from schemas.log import EventBatch, LogId
@@ -22,11 +23,18 @@ class Meters:
     were read. So no batch is pickled or sent to another process, none piles up there, and the state needs no key.
     """
 
-    def __init__(self, settings: MeterSettings, control: Control) -> None:
+    def __init__(self, settings: MeterSettings, control: Control, limits: RejectionLimits = NO_LIMITS) -> None:
+        """`limits` stop the run where too much of a log is rejected."""
         self._settings = settings
         self._control = control
+        self._limit = RejectionLimit(limits)
         self._meters: dict[LogId, Meter] = {}
         self._told: dict[LogId, Progress] = {}
+
+    @property
+    def held(self) -> Mapping[LogId, Meter]:
+        """Return the meters of the logs that are being read."""
+        return self._meters
 
     def __call__(self, items: Iterable[Opened | EventBatch | Tick]) -> list[tuple[Flush, ...]]:
         """Meter the items; return, for every tick, what there is to write."""
@@ -36,18 +44,27 @@ class Meters:
         try:
             for item in items:
                 if isinstance(item, EventBatch):
-                    self._meters[item.records.log].add(item)
+                    self._add(item)
                 elif isinstance(item, Opened):
                     log = item.progress.log
                     self._meters[log] = Meter(self._settings, item.progress, broker_clock=item.broker_clock)
                     self._told[log] = item.progress
-                elif changed := self._flush(item):
+                elif changed := self.flush(item):
                     flushes.append(changed)
         except TallyError as error:
             self._control.fail(error)
         return flushes
 
-    def _flush(self, tick: Tick) -> tuple[Flush, ...]:
+    def _add(self, batch: EventBatch) -> None:
+        log = batch.records.log
+        meter = self._meters[log]
+        replayed = meter.replaying
+        try:
+            self._limit.take(batch, meter.add(batch).verdict, replayed=replayed)
+        except TallyError as error:
+            raise error.at(log, meter.next_offset) from None
+
+    def flush(self, tick: Tick) -> tuple[Flush, ...]:
         """Return the flush of every log of the tick about which there is something new to say."""
         changed: list[Flush] = []
         for log in tick.logs:
@@ -62,6 +79,7 @@ class Meters:
                 self._told[log] = flush.progress
             if flush.progress.finite and flush.progress.fully_read:
                 del self._meters[log], self._told[log]
+                self._limit.forget(log)
         return tuple(changed)
 
 
@@ -71,4 +89,4 @@ def _check_end(progress: Progress, end: LogEnd) -> None:
         raise SourceError(
             f"{progress.log}: the input ended at byte {end.offset}, but was metered up to byte {progress.next_offset} "
             "before: it is not the same, or not whole. Give the whole input again. Nothing was written."
-        )
+        ).at(progress.log, end.offset)

@@ -10,17 +10,34 @@ TallyError                     one clear message, exit status
 ├── MeteringError
 │   ├── UncleanStop            settings changed while rows lie past progress              2
 │   ├── GenerationReplaced     another run has started a newer generation                 1
-│   └── IndexFull              the dedupe index is at its memory bound                    1
+│   ├── IndexFull              the dedupe index is at its memory bound                    1
+│   └── RejectionFlood         too much of a log is rejected to be a few stray events     1
 └── RatingError                usage without a price, or without a contract               1
 
 Bad data is never one of these: a malformed event is a value (`Rejected`) and ends up in dead_letters.
 """
 
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from schemas.log import LogId
+
 
 class TallyError(Exception):
-    """A failure with one message that says what is wrong, where, and what to do."""
+    """A failure with one message that says what is wrong, where, and what to do.
+
+    `log` and `offset` are its place in the data, where it has one, for logs that machines read.
+    """
 
     exit_status = 2
+    log: "LogId | None" = None
+    offset: int | None = None
+
+    def at(self, log: "LogId", offset: int | None = None) -> Self:
+        """Note the failure's place, unless one closer to it has been noted; return the failure."""
+        if self.log is None:
+            self.log, self.offset = log, offset
+        return self
 
 
 class SettingsError(TallyError):
@@ -63,6 +80,12 @@ class GenerationReplaced(MeteringError):
 
 class IndexFull(MeteringError):
     """The dedupe index has reached its memory bound; it never shortens the horizon in silence."""
+
+    exit_status = 1
+
+
+class RejectionFlood(MeteringError):
+    """Too much of a log is rejected: a producer's bug or a wrong format, and no stray events."""
 
     exit_status = 1
 

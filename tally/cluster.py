@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from dataflows.plan import list_sources, make_plan
 from dataflows.sources.base import wall_clock
-from schemas.errors import SettingsError, TallyError
+from schemas.errors import SettingsError, StoreUnavailable, TallyError
 from sinks.serve import StoreServer
 from sinks.store import Store, open_store
 from sinks.url import EmbeddedUrl, parse_url
@@ -179,8 +179,9 @@ def _wait(workers: Sequence[_Worker], store: Store, watch: Watch, show: Any) -> 
         time.sleep(LOOK_EVERY)
         if any(worker.process.poll() for worker in workers):
             break
-        watch.progress = {log: found for log, found in store.progress().items() if log in watch.started}
-        show(watch)
+        with suppress(StoreUnavailable):  # the workers wait for it, and say so
+            watch.progress = {log: found for log, found in store.progress().items() if log in watch.started}
+            show(watch)
     deadline = time.monotonic() + ENDING
     for worker in workers:
         try:

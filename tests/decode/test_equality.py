@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.log import RecordBatch
 from tests.decode.reference import EXAMPLES, answered, batch_of, decoder_of, expected, settings_of
-from tests.decode.values import attributes, broken, event, record
+from tests.decode.values import INSTANTS, MEMBERS, ODD, attributes, broken, event, record, text
 
 many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 some = settings(many, max_examples=max(1, EXAMPLES // 4))
@@ -83,6 +83,33 @@ def test_every_truncation_and_every_byte(name: str) -> None:
         changed += [plain[:at] + other + plain[at + 1 :] for other in chance.sample(others, 8)]
     check(name, False, batch_of(changed))
     check(name, name == "tally", batch_of(changed, b"\n"))
+
+
+@pytest.mark.parametrize("name", ["tally", "sentry-outcomes"])
+def test_every_odd_fragment_in_every_place(name: str) -> None:
+    """As each member's value and key, as a further member, deep inside one, as an attribute, as a key of each."""
+    members = MEMBERS[name](Random(1))
+    plain = [member for member in members if member[0] not in {b'"source"', b'"attributes"'}]
+    found = []
+    for odd in (*ODD, *(text(instant) for instant in INSTANTS)):
+        places = [
+            *((key, odd) for key, _ in plain),
+            *((odd, value) for _, value in plain),
+            *((key, odd) for key in (b'"source"', b'"attributes"', b'"reason"', b'"event_id"', b'"key_id"', b'"more"')),
+            (odd, b"1"),
+            (b'"more"', b'{"a":[' + odd + b',{"b":' + odd + b"}]}"),
+            (b'"more"', b"{" + odd + b":1}"),
+            (b'"attributes"', b'{"region":' + odd + b"}"),
+            (b'"attributes"', b'{"region":"eu","other":' + odd + b',"plan":7}'),
+            (b'"attributes"', b'{"region":"eu",' + odd + b":1}"),
+        ]
+        for place in places:
+            kept = [member for member in plain if member[0] != place[0]]
+            found.append(b"{" + b",".join(key + b":" + value for key, value in [*kept, place]) + b"}")
+            found.append(b"{" + b",".join(key + b":" + value for key, value in [*plain, place]) + b"}")
+    for grouped in (False, True):
+        check(name, grouped, batch_of(found))
+        check(name, grouped, batch_of(found))  # once more, with the values of dimensions met before
 
 
 @given(chance=seeds)

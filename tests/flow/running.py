@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -44,9 +45,11 @@ class Running:
         self.said: list[str] = []
         self.out = ""
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._readers = [threading.Thread(target=target, daemon=True) for target in (self._hear, self._take)]
-        for reader in self._readers:
-            reader.start()
+        self._feed: queue.Queue[bytes | None] = queue.Queue()
+        targets = [self._hear, self._take, *([self._give] if feed else [])]
+        self._helpers = [threading.Thread(target=target, daemon=True) for target in targets]
+        for helper in self._helpers:
+            helper.start()
 
     def _hear(self) -> None:
         assert self.process.stderr is not None
@@ -57,6 +60,19 @@ class Running:
     def _take(self) -> None:
         assert self.process.stdout is not None
         self.out = self.process.stdout.read().decode()
+
+    def _give(self) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, which is another's to judge
+            while (data := self._feed.get()) is not None:
+                self.process.stdin.write(data)
+                self.process.stdin.flush()
+            self.process.stdin.close()
+
+    def _finish(self) -> None:
+        self._feed.put(None)
+        for helper in self._helpers:
+            helper.join(DEADLINE)
 
     def until(self, done: Callable[[str], bool]) -> str:
         """Return the next line for which `done` is true. Fails where the process ends before."""
@@ -71,14 +87,11 @@ class Running:
         self.until(lambda line: counted(line) >= events)
 
     def send(self, data: bytes) -> None:
-        """Write to the process' standard input."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
+        """Write to the process' standard input, without waiting until it is read."""
+        self._feed.put(data)
 
     def close_input(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self._feed.put(None)
 
     def send_signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -91,8 +104,7 @@ class Running:
         deadline = time.monotonic() + DEADLINE
         while self._next(deadline) is not None:
             pass
-        for reader in self._readers:
-            reader.join(DEADLINE)
+        self._finish()
         return status
 
     def _next(self, deadline: float) -> str | None:
@@ -118,11 +130,11 @@ class Running:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for reader in self._readers:
-            reader.join(DEADLINE)
+        self._finish()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):
+                    stream.close()
 
 
 def run(*arguments: str, **options: Any) -> Running:
