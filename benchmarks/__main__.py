@@ -4,10 +4,11 @@
     python -m benchmarks --events 1000000 --only file fold
     python -m benchmarks --profile file               where the time goes, outside of any measurement
 
-Exit status 1 where two answers differ or a case failed.
+Exit status 1 where two answers differ, a case failed, or the code changed while it was measured.
 """
 
 import argparse
+import hashlib
 import json
 import shlex
 import sys
@@ -25,6 +26,7 @@ from benchmarks.inputs import ROOT, Inputs, NoInput
 from benchmarks.kafka import topics
 from tests.kafka.broker import NoKafka
 
+CODE: Final = ("schemas", "dataflows", "sinks", "tally", "benchmarks")
 DATA: Final = ROOT / ".cache" / "benchmarks"
 
 
@@ -54,16 +56,25 @@ def needs_broker(contest: Contest) -> bool:
     return any(case.medium.endswith("topic") for case in contest.cases)
 
 
+def code_digest() -> str:
+    """Return a hash of the source that measured processes run."""
+    sources = sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
 def hold_all(contests: list[Contest], asked: int, runs: int, inputs: Inputs) -> list[Outcome]:
     """Hold every contest; one that cannot be held says why in its outcome."""
-    outcomes = []
+    outcomes: list[Outcome] = []
     for contest in contests:
+        code = code_digest()
         with ExitStack() as stack:
             try:
                 make_topic = stack.enter_context(topics(inputs)) if needs_broker(contest) else None
                 outcomes.append(hold(contest, asked, runs, Inputted(inputs, make_topic), tell))
             except (NoKafka, NoInput) as problem:
                 outcomes.append(Outcome(contest, contest.traffic(asked).events, [], str(problem)))
+        if code != code_digest() and not outcomes[-1].problem:
+            outcomes[-1].problem = "the code changed meanwhile: runs compiled it again, and are not of one program"
     inputs.forget_recent()
     return outcomes
 

@@ -47,7 +47,7 @@ def _cache_folder() -> str:
     return tempfile.mkdtemp(prefix="tally-compiled-")
 
 
-numba.config.CACHE_DIR = _cache_folder()
+numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]  # numba's settings are made at run time
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

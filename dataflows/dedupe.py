@@ -9,11 +9,16 @@ A slot's home is its hash scaled to the capacity, so homes rise with the hash, a
 tail instead). That makes forgetting simple: one pass from the left takes every entry out and puts those that are still
 within the horizon back at or before their place, with no second table.
 
+Growing goes from the left too: what was moved is given back to the kernel on the way, so that the two tables together
+never take more than the new one. Large tables lie on huge pages, without which a probe mostly waits for its address.
+
 Guarantees: an id that occurred in bucket b is found up to bucket b + N, however full the table is. Memory is 24 bytes a
-slot at a fill of 0.55 to 0.82 for large tables: 29 to 44 bytes an id, 63 at the moment of growth. Does not guarantee:
-an answer for ids beyond the horizon (they may be forgotten at any time).
+slot at a fill of 0.41 to 0.8: 30 to 58 bytes an id, growth included. Does not guarantee: an answer for ids beyond the
+horizon (they may be forgotten at any time).
 """
 
+import contextlib
+import mmap
 from typing import Final
 
 import numpy as np
@@ -30,11 +35,14 @@ WORDS: Final = 6
 SLOT_BYTES: Final = 4 * WORDS
 TAIL: Final = 4096
 FIRST_CAPACITY: Final = 4096
-MAX_FILL_PERCENT: Final = 82
-KEEP_FILL_PERCENT: Final = 70
+MAX_FILL_PERCENT: Final = 80
+KEEP_FILL_PERCENT: Final = 62
+"""A table that forgetting leaves fuller than this grows by half: else it would soon have to forget again."""
 assert END_OF_TIME // MIN_BUCKET + 1 < 1 << 32, "a slot keeps its bucket in 32 bits"
-LARGE: Final = 64 << 20
-"""A table below this many bytes doubles; a larger one grows by 15 % so that growing stays within its bound an id."""
+LARGE: Final = 8 << 20
+"""From this many bytes on a table is memory of its own from the kernel, on huge pages where there are any."""
+MOVED_AT_ONCE: Final = 1 << 20
+"""Slots that are moved between two returns of memory."""
 
 NEW: Final = 0
 SAME: Final = 1
@@ -108,9 +116,9 @@ def sweep(table: Table, capacity: int, oldest: int) -> int:
 
 
 @compiled
-def refill(old: Table, new: Table, capacity: int) -> bool:
-    """Put every entry of `old` into the empty table `new`; False where its tail was too short."""
-    for at in range(old.shape[0]):
+def refill(old: Table, first: int, last: int, new: Table, capacity: int) -> bool:
+    """Put the entries in slots [first, last) of `old` into the table `new`; False where its tail was too short."""
+    for at in range(first, last):
         if old[at, 5] == 0:
             continue
         to = home_of(old[at, 0], capacity)
@@ -130,7 +138,7 @@ class DedupeIndex:
         self.max_bytes = max_bytes
         self.horizon = horizon
         self.capacity = FIRST_CAPACITY
-        self.table: Table = _empty(FIRST_CAPACITY)
+        self.table, self._memory = _empty(FIRST_CAPACITY)
         self.used = 0
         self.limit = self.capacity * MAX_FILL_PERCENT // 100
 
@@ -140,26 +148,62 @@ class DedupeIndex:
         return self.table.nbytes
 
     def make_room(self, bucket: int, forced: bool = False) -> None:
-        """Forget what is beyond the horizon as of `bucket`; grow where that is not enough (or `forced`)."""
+        """Forget what is beyond the horizon as of `bucket`; grow where that is not enough (or `forced`).
+
+        Raises IndexFull where the table may not grow and has no room; it is then as it was, but for what it forgot.
+        """
         self.used = sweep(self.table, self.capacity, bucket - self.horizon)
         if not forced and self.used <= self.capacity * KEEP_FILL_PERCENT // 100:
             return
+        most = self.max_bytes // SLOT_BYTES - TAIL
         capacity = self.capacity
         while True:
-            capacity = capacity * 2 if capacity * 2 * SLOT_BYTES <= LARGE else capacity * 115 // 100
-            if (capacity + TAIL) * SLOT_BYTES > self.max_bytes:
-                raise IndexFull(
-                    f"dedupe index full: {self.used:,} ids are within the dedupe horizon and the table may not pass "
-                    f"{self.max_bytes:,} bytes. Nothing is lost: the next run goes on from the last progress. "
-                    "Raise dedupe_max_bytes, or spread the topic over more partitions, or shorten dedupe_horizon "
-                    "(which starts a new generation)"
-                )
-            table = _empty(capacity)
-            if refill(self.table, table, capacity):
-                break
-        self.table, self.capacity = table, capacity
+            capacity = min(capacity * 3 // 2, most)
+            if capacity <= self.capacity:
+                if not forced and self.used < self.limit * 97 // 100:
+                    return  # at its bound, but with room for a while
+                raise self._full()
+            if self._move_to(capacity):
+                return
+            if capacity == most:
+                raise self._full()
+
+    def _move_to(self, capacity: int) -> bool:
+        """Move to a table of another capacity; False, with nothing changed, where its tail is too short."""
+        table, memory = _empty(capacity)
+        slots = self.table.shape[0]
+        if not refill(self.table, 0, min(slots, MOVED_AT_ONCE), table, capacity):
+            return False
+        for first in range(MOVED_AT_ONCE, slots, MOVED_AT_ONCE):
+            self._give_back(first)
+            moved = refill(self.table, first, min(slots, first + MOVED_AT_ONCE), table, capacity)
+            assert moved, "entries keep their order, so only the last ones reach the tail, and it is as long as before"
+        self.table, self._memory, self.capacity = table, memory, capacity
         self.limit = capacity * MAX_FILL_PERCENT // 100
+        return True
+
+    def _give_back(self, slots: int) -> None:
+        """Give the memory of the first slots, which were moved, back to the kernel."""
+        if self._memory is not None:
+            self._memory.madvise(mmap.MADV_DONTNEED, 0, slots * SLOT_BYTES // mmap.PAGESIZE * mmap.PAGESIZE)
+
+    def _full(self) -> IndexFull:
+        return IndexFull(
+            f"dedupe index full: {self.used:,} ids are within the dedupe horizon and the table may not pass "
+            f"{self.max_bytes:,} bytes. Nothing is lost: the next run goes on from the last progress. "
+            "Raise dedupe_max_bytes (it bounds one log's index), or spread the topic over more partitions, or shorten "
+            "dedupe_horizon (which starts a new generation). Of a file, look for an event years ahead of the others: "
+            "it holds the log's clock there, unless as_of says what the future is"
+        )
 
 
-def _empty(capacity: int) -> Table:
-    return np.zeros((capacity + TAIL, WORDS), dtype=np.uint32)
+def _empty(capacity: int) -> tuple[Table, mmap.mmap | None]:
+    """Return an empty table, and its memory where it has memory of its own."""
+    slots = capacity + TAIL
+    if slots * SLOT_BYTES < LARGE:
+        return np.zeros((slots, WORDS), dtype=np.uint32), None
+    memory = mmap.mmap(-1, slots * SLOT_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype=np.uint32).reshape(slots, WORDS), memory

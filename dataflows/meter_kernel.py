@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflows.compiled import compiled
-from dataflows.dedupe import DIFFERENT, NEW, NO_ROOM, SAME, Table, occurs
+from dataflows.dedupe import DIFFERENT, NEW, NO_ROOM, SAME, SLOT_BYTES, Table, home_of, occurs
+from dataflows.prefetch import AHEAD, prefetch
 from schemas.log import Int32s, Int64s, UInt64s
 from schemas.metering import LATE_BUCKETS
 from schemas.verdicts import (
@@ -182,6 +183,8 @@ def meter_events(
     bucket_size = rules[BUCKET_SIZE]
     horizon = rules[HORIZON]
     broker_clock = rules[BROKER_CLOCK] != 0
+    table_at = table.ctypes.data
+    events = id_high.shape[0]
     row_room = min(keys.shape[0], slots.shape[0] // 2)
     event = first_event
     record = first_record
@@ -215,6 +218,8 @@ def meter_events(
                 turns_used += 1
                 current_bucket = bucket
         while event < end:
+            if event + AHEAD < events:
+                prefetch(table_at + home_of(id_high[event + AHEAD] >> np.uint64(32), capacity) * SLOT_BYTES)
             found = verdict[event]
             clock_at[event] = clock
             segment_at[event] = -1

@@ -62,7 +62,8 @@ class Meters:
         try:
             self._limit.take(batch, meter.add(batch).verdict, replayed=replayed)
         except TallyError as error:
-            raise error.at(log, meter.next_offset) from None
+            error.at(log, meter.next_offset)
+            raise
 
     def flush(self, tick: Tick) -> tuple[Flush, ...]:
         """Return the flush of every log of the tick about which there is something new to say."""

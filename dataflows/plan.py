@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from dataflows.resume import Start, check_known_content, finished, start_of
 from dataflows.sources.base import ListedLog, Source
-from schemas.errors import SettingsError
+from schemas.errors import SettingsError, TallyError, UncleanStop
 from schemas.log import LogId
 from schemas.metering import MeterSettings
 from schemas.progress import Progress
@@ -29,11 +29,18 @@ class ProgressStore(Protocol):
 
 
 class PlannedLog(NamedTuple):
-    """A log, the source that has it, and its progress as this run takes it up."""
+    """A log, the source that has it, its progress as this run takes it up, and as it was stored (None: never read)."""
 
     source: Source
     listed: ListedLog
     progress: Progress
+    stored: Progress | None = None
+
+    @property
+    def replaces(self) -> Progress | None:
+        """Return the last progress of the generation that this run ends by starting a new one, if it does."""
+        stored = self.stored
+        return stored if stored is not None and stored.generation != self.progress.generation else None
 
     @property
     def finished(self) -> bool:
@@ -41,16 +48,45 @@ class PlannedLog(NamedTuple):
         return finished(self.listed, self.progress)
 
 
+class Note(NamedTuple):
+    """What a person should know about the start of a log, and the offset at which it starts."""
+
+    text: str
+    log: LogId
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All logs of a run in an order that all workers agree on, and what a person should know about their starts."""
 
     logs: tuple[PlannedLog, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
     def share(self, worker: int, workers: int) -> tuple[PlannedLog, ...]:
         """Return the logs that one worker of a cluster reads."""
         return self.logs[worker::workers]
+
+    def check_nobody_else_writes(self, store: ProgressStore) -> None:
+        """Raise UncleanStop where a generation that this plan replaces has gone on since the plan was made.
+
+        What is past the start of the new generation would be counted in both. Asked before the new generation is
+        written down, and once more after it: from then on the other run stops at its next write.
+        """
+        current: Mapping[LogId, Progress] | None = None
+        for planned in self.logs:
+            before = planned.replaces
+            if before is None:
+                continue
+            current = store.progress() if current is None else current
+            now = current.get(before.log, before)
+            moved = now.generation == before.generation and now.next_offset != before.next_offset
+            if moved or store.rows_past_progress(before.log, before.generation, before.next_offset):
+                raise UncleanStop(
+                    f"{before.log}: another run is still writing generation {before.generation} while this one starts "
+                    f"generation {planned.progress.generation} at offset {before.next_offset}. Stop the other run "
+                    "first, then start this one; `tally reconcile` shows whether anything was counted by both."
+                )
 
 
 class Listing(NamedTuple):
@@ -78,14 +114,14 @@ def make_plan(listings: Sequence[Listing], settings: MeterSettings, store: Progr
     """
     known = store.progress()
     planned: list[PlannedLog] = []
-    notes: list[str] = []
+    notes: list[Note] = []
     check_known_content([log for listing in listings for log in listing.logs], known, again=again)
     for source, logs, seen_at in listings:
         for log in logs:
             start = _start(log, known.get(log.log), settings, store, again=again)
             progress = start.progress if log.log_end is None else start.progress.at_end(log.log_end, seen_at)
-            planned.append(PlannedLog(source, log, progress))
-            notes += [start.note] if start.note else []
+            planned.append(PlannedLog(source, log, progress, known.get(log.log)))
+            notes += [Note(start.note, log.log, progress.next_offset)] if start.note else []
     return Plan(tuple(planned), tuple(notes))
 
 
@@ -98,7 +134,11 @@ def _start(
         changed = stored.fingerprint != settings.fingerprint()
         if changed or stored.mark.warm_offset < listed.log_start:
             past = store.rows_past_progress(stored.log, stored.generation, stored.next_offset)
-    return start_of(listed, stored, settings, rows_past_progress=past, again=again)
+    try:
+        return start_of(listed, stored, settings, rows_past_progress=past, again=again)
+    except TallyError as error:
+        error.at(listed.log, None if stored is None else stored.next_offset)
+        raise
 
 
 def _check_names(listings: Sequence[Listing]) -> None:

@@ -12,7 +12,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 
 from dataflows.plan import Plan, PlannedLog
 from dataflows.sources.base import LogEnd, Reader, Source
-from schemas.errors import TallyError
+from schemas.errors import SettingsError, TallyError
 from schemas.log import LogId, RecordBatch
 from schemas.progress import Progress
 
@@ -43,7 +43,9 @@ class Control:
 
     def __init__(self, on_failure: Callable[[TallyError], None] | None = None) -> None:
         """`on_failure` is told of the first failure: a process of a cluster must not wait for the others to end."""
+        self.claimed = False
         self.stop_requested = False
+        self.on_stop: Callable[[], None] | None = None
         self.failure: TallyError | None = None
         self._on_failure = on_failure
 
@@ -53,8 +55,10 @@ class Control:
         return self.stop_requested or self.failure is not None
 
     def request_stop(self) -> None:
-        """Ask the run to flush and end; may be called from a signal handler."""
+        """Ask the run to flush and end; may be called from a signal handler. `on_stop` is told."""
         self.stop_requested = True
+        if self.on_stop is not None:
+            self.on_stop()
 
     def fail(self, error: TallyError) -> None:
         """Note why the run cannot go on; the first reason counts."""
@@ -66,7 +70,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When to flush: every `flush_interval` microseconds of `clock`, which decides that and nothing else."""
+    """When to flush: every `flush_interval` microseconds of `clock`, which never goes back and decides nothing else."""
 
     clock: Callable[[], int]
     flush_interval: int = 1_000_000
@@ -76,17 +80,23 @@ class Pace:
 class ReadLogs(DynamicSource[Item]):
     """The source of the flow: each worker reads its share of the plan.
 
-    `announce` is given the progress of a worker's logs before anything of them is read: it writes them down, so that
-    readers of the store know of every partition from the first moment.
+    `announce` writes down the progress of all logs of the plan, before this worker reads anything: readers of the store
+    know of every partition from the first moment, also of those whose worker has not started yet.
     """
 
     plan: Plan
     pace: Pace
     control: Control
-    announce: Callable[[list[Progress]], None]
+    announce: Callable[[], None]
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "LogReading":  # noqa: ARG002
         """Return the reading of one worker's share."""
+        if self.control.claimed:
+            # Not raised: Bytewax would panic.
+            self.control.fail(
+                SettingsError("worker threads (-w) share one decoder and one store: use processes (-i, -a)")
+            )
+        self.control.claimed = True
         return LogReading(self.plan.share(worker_index, worker_count), self.pace, self.control, self.announce)
 
 
@@ -97,7 +107,7 @@ class LogReading(StatelessSourcePartition[Item]):
     logs: tuple[PlannedLog, ...]
     pace: Pace
     control: Control
-    announce: Callable[[list[Progress]], None]
+    announce: Callable[[], None]
     _readers: list[Reader] = field(default_factory=list)
     _waiting: dict[LogId, Opened] = field(default_factory=dict)
     _started: bool = False
@@ -137,7 +147,7 @@ class LogReading(StatelessSourcePartition[Item]):
             yield Tick(tuple(planned.progress.log for planned in self.logs), ends)
 
     def _open(self) -> Iterator[Item]:
-        self.announce([planned.progress for planned in self.logs])
+        self.announce()
         self._flushed_at = self.pace.clock()
         by_source: dict[int, tuple[Source, dict[LogId, int]]] = {}
         for planned in self.logs:

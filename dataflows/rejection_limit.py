@@ -6,7 +6,6 @@ of it can be flushed. So a flood is stopped within one batch of the limit, and a
 the same limit stops again before it has written more: a supervisor's restarts do not drain the topic bit by bit.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,11 +38,16 @@ NO_LIMITS: Final = RejectionLimits()
 
 @dataclass(slots=True)
 class _Seen:
-    """What is known of one log: the rejections up to now without another event between, and the present stretch."""
+    """What is known of one log: the rejections up to now without another event between, and the present stretch.
+
+    `reason` is the commonest of the latest rejections, `offset` the last one's.
+    """
 
     row: int = 0
     events: int = 0
     rejected: int = 0
+    reason: str = ""
+    offset: int = 0
 
 
 class RejectionLimit:
@@ -60,22 +64,24 @@ class RejectionLimit:
         """
         if self._limits == NO_LIMITS or not len(verdict):
             return
-        seen = self._logs.setdefault(batch.records.log, _Seen())
+        log = batch.records.log
+        seen = self._logs.setdefault(log, _Seen())
         rejected = int(np.count_nonzero(verdict >= REJECTED))
         longest = _extend_row(seen, verdict, rejected)
+        if rejected:
+            _note_latest(seen, batch, verdict)
         if replayed:
             return
-        if self._limits.in_row is not None and longest >= self._limits.in_row:
-            raise _flood(
-                batch, verdict, f"{longest:,} events in a row were rejected", "max_rejected_in_row", self._limits.in_row
-            )
+        in_row, ratio = self._limits.in_row, self._limits.ratio
+        if in_row is not None and longest >= in_row:
+            raise _flood(log, seen, f"{longest:,} events in a row were rejected", f"max_rejected_in_row is {in_row:,}")
         seen.events += len(verdict)
         seen.rejected += rejected
         if seen.events < STRETCH:
             return
-        if self._limits.ratio is not None and seen.rejected * WHOLE > self._limits.ratio * seen.events:
+        if ratio is not None and seen.rejected * WHOLE > ratio * seen.events:
             found = f"{seen.rejected:,} of the last {seen.events:,} events were rejected"
-            raise _flood(batch, verdict, found, "max_rejected_ratio", f"{self._limits.ratio * 100 // WHOLE} %")
+            raise _flood(log, seen, found, f"max_rejected_ratio is {ratio * 100 // WHOLE}%")
         seen.events = seen.rejected = 0
 
     def forget(self, log: LogId) -> None:
@@ -98,16 +104,17 @@ def _extend_row(seen: _Seen, verdict: NDArray[np.uint8], rejected: int) -> int:
     return max(first, between, seen.row)
 
 
-def _flood(batch: EventBatch, verdict: NDArray[np.uint8], found: str, setting: str, limit: object) -> RejectionFlood:
+def _note_latest(seen: _Seen, batch: EventBatch, verdict: NDArray[np.uint8]) -> None:
     events = np.flatnonzero(verdict >= REJECTED)
-    reason, _ = Counter(verdict[events].tolist()).most_common(1)[0]
-    log = batch.records.log
-    offset = int(batch.records.offsets[batch.record[events[-1]]]) if len(events) else batch.records.next_offset
-    limit_text = f"{limit:,}" if isinstance(limit, int) else limit
-    flood = RejectionFlood(
-        f"{log}: {found} (most of the latest: {reason_of(reason)}), up to offset {offset}; {setting} is {limit_text}. "
-        "The run stopped before they went to the dead letters; what was written before is whole, and the next run goes "
-        f"on after it. Look at one with `tally explain {log}/{offset}`, mend the producer or the format setting; or, "
-        f"to count the rest and keep these as dead letters, raise {setting} or turn it off"
-    )
-    return flood.at(log, offset)
+    seen.reason = reason_of(int(np.bincount(verdict[events]).argmax()))
+    seen.offset = int(batch.records.offsets[batch.record[events[-1]]])
+
+
+def _flood(log: LogId, seen: _Seen, found: str, limit: str) -> RejectionFlood:
+    setting = limit.partition(" ")[0]
+    return RejectionFlood(
+        f"{log}: {found} (most of the latest: {seen.reason}), up to offset {seen.offset}; {limit}. The run stopped "
+        "before they went to the dead letters; what was written before is whole, and the next run goes on after it. "
+        f"Look at one with `tally explain {log}/{seen.offset}`, mend the producer or the format setting; or, to count "
+        f"the rest and keep these as dead letters, raise {setting} or turn it off"
+    ).at(log, seen.offset)

@@ -1,6 +1,6 @@
 """Control totals: what a producer says that it sent, so that what arrived can be compared with it.
 
-A producer reports to a topic of its own, by default that of its events with `.controls` behind, one JSON object a record:
+A producer reports to a topic of its own, by default that of its events with `.controls` behind, a JSON object a record:
 
     {"version": 1, "kind": "total", "topic": "usage", "source": "relay-4", "instance": "0193…", "sequence": 7,
      "category": "error", "minute": "2026-11-22T10:00:00Z", "events": 120, "quantity": 340,
@@ -9,10 +9,10 @@ A producer reports to a topic of its own, by default that of its events with `.c
      "started_at": "2026-11-22T09:00:00Z", "closed": false, "events": 9000, "quantity": 27000,
      "sent_at": "2026-11-22T10:00:12.500000Z"}
 
-A total is what the instance has had acknowledged so far for that category and minute of event time, never an increment:
-of one key the highest sequence holds, so that a report may be written and read any number of times. Its record's key is a
-function of what it is about, so that a compacted topic keeps the newest one of each. An instance is one life of a producer;
-instances add up. Its own report follows the totals that it sums, in the same partition.
+A total is what the instance has had acknowledged so far for that category and minute of event time, never an
+increment: of one key the highest sequence holds, so that a report may be written and read any number of times. Its
+record's key is a function of what it is about, so that a compacted topic keeps the newest one of each. An instance is
+one life of a producer; instances add up. Its own report follows the totals that it sums, in the same partition.
 """
 
 import datetime as dt
@@ -31,11 +31,14 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticCustomError
 
 from schemas.verdicts import END_OF_TIME, MIN_TIMESTAMP
 
 MINUTE: Final = 60_000_000
 """Microseconds of event time in a total."""
+HEARTBEAT: Final = 300
+"""Seconds after which an instance reports itself although nothing has changed; silent for longer, it is gone."""
 MAX_EVENTS: Final = 2**63 - 1
 MAX_SUM: Final = 2**127 - 1
 """The largest quantity of a total: what the store's column holds."""
@@ -49,14 +52,14 @@ def _read_instant(value: object, info: ValidationInfo) -> object:
 
     found = parse_timestamp(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError("not an RFC 3339 instant in the years 2000 to 2099")
+        raise PydanticCustomError("instant", "not an RFC 3339 instant in the years 2000 to 2099")
     return found
 
 
 def _read_minute(value: object, info: ValidationInfo) -> object:
     found = _read_instant(value, info)
     if isinstance(found, int) and found % MINUTE:
-        raise ValueError("not on a whole minute")
+        raise PydanticCustomError("minute", "not on a whole minute")
     return found
 
 

@@ -29,8 +29,11 @@ Law: TypeAlias = Literal[
     "charges",  # usage = what the stored statements were made of
     "lines",  # a line's amount = its steps, rounded once
     "totals",  # a statement's total = the sum of its lines
+    "rows",  # of a recount: usage rows as SQL makes them of the raw log = those of the store
+    "letters",  # of a recount: rejected events = dead letters, position by position
+    "verdicts",  # of a recount: how many events got which verdict = progress
 ]
-"""Every law, in the order in which they are checked."""
+"""Every law, in the order in which they are checked; the last three are a recount's."""
 
 LAWS: Final[tuple[Law, ...]] = get_args(Law)
 
@@ -70,7 +73,8 @@ class Finding:
 class Checked:
     """One law, checked: how many places were compared, the sums of both sides over them, and what was found.
 
-    `left_is` and `right_is` say what the sides are. `skipped` says why the law was not asked at all ('' where it was).
+    `left_is` and `right_is` say what the sides are, `at_least` that the left one may be more. `skipped` says why the
+    law was not asked at all ('' where it was).
     """
 
     law: Law
@@ -82,10 +86,17 @@ class Checked:
     counts: dict[Standing, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     skipped: str = ""
+    at_least: bool = False
 
-    def compare(self, place: Place, left: Number, right: Number, note: str = "") -> bool:
-        """Count a place; where its sides are not the same it is a difference. Return whether they are."""
-        self.add(left, right)
+    def compare(self, place: Place, left: Number, right: Number, note: str = "", *, summed: bool = True) -> bool:
+        """Count a place; where its sides are not the same it is a difference. Return whether they are.
+
+        `summed=False` leaves its sides out of the sums: those of another unit.
+        """
+        if summed:
+            self.add(left, right)
+        else:
+            self.places += 1
         if left == right:
             return True
         self.name("difference", place, left, right, note)
@@ -108,6 +119,16 @@ class Checked:
     def differences(self) -> int:
         """How many places differ."""
         return self.counts.get("difference", 0)
+
+    @property
+    def size(self) -> Number | None:
+        """Return the difference of the sums, in which those of single places may cancel out; None for `at_least`."""
+        return None if self.at_least else minus(self.right, self.left)
+
+    @property
+    def sentence(self) -> str:
+        """Return the law in words."""
+        return f"{self.left_is} {'≥' if self.at_least else '='} {self.right_is}"
 
     @property
     def unlisted(self) -> int:

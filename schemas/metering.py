@@ -43,10 +43,10 @@ class MeterSettings:
 
     def __post_init__(self) -> None:
         """Assert the relations between the limits, with a message that says which to change."""
-        if self.window <= 0 or QUARTER_HOUR % self.window:
+        if self.window <= 0 or QUARTER_HOUR % self.window or self.window % MICROSECONDS:
             raise SettingsError(
-                f"window: {self.window / MICROSECONDS:g} s does not divide 15 minutes, so local midnights would "
-                "fall inside windows; choose for example 60, 300 or 900 seconds"
+                f"window: {self.window / MICROSECONDS:g} s is no whole number of seconds that divides 15 minutes: "
+                "local midnights would fall inside windows; choose for example 60, 300 or 900 seconds"
             )
         if self.bucket <= 0 or self.horizon_buckets < 1:
             raise SettingsError(

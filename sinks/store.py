@@ -6,7 +6,8 @@ before anything is sent. Not guaranteed: that a write which failed wrote nothing
 harmless), nor that two current generations cannot write for the moment between a check and an insert.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 import pyarrow as pa
@@ -58,6 +59,8 @@ class Store:
         self._url = url
         self._client = client
         self.retrying = retrying
+        self.inserted: Callable[[str, int, int, int], None] | None = None
+        """Told of every insert: table, rows, its start on the wall clock and its length, both in nanoseconds."""
         self._closed = False
 
     @property
@@ -137,11 +140,12 @@ class Store:
         return [read_progress(row) for row in self.query(sql, None if topic is None else {"topic": topic})]
 
     def rows_past_progress(self, log: LogId, generation: int, next_offset: int) -> bool:
-        """Say whether usage rows of this generation were folded at or past `next_offset`: an unclean stop."""
+        """Say whether usage rows or dead letters of this generation lie at or past `next_offset`: an unclean stop."""
         # No FINAL: a row that a later one replaces was folded less far, so any row past the offset answers.
+        log_is = "topic = {topic:String} AND partition = {partition:String} AND generation = {generation:UInt32}"
         sql = (
-            "SELECT 1 FROM usage_windows WHERE topic = {topic:String} AND partition = {partition:String} "
-            "AND generation = {generation:UInt32} AND last_offset >= {next_offset:UInt64} LIMIT 1"
+            f"SELECT 1 FROM usage_windows WHERE {log_is} AND last_offset >= {{next_offset:UInt64}} LIMIT 1 UNION ALL "
+            f"SELECT 1 FROM dead_letters WHERE {log_is} AND offset >= {{next_offset:UInt64}} LIMIT 1"
         )
         place = {"topic": log.topic, "partition": log.partition, "generation": generation, "next_offset": next_offset}
         return bool(self.query(sql, place))
@@ -192,7 +196,7 @@ class Store:
                     f"{flush.progress.log}: another run has started generation {stored[0]} (settings {stored[1]}), "
                     f"this one writes generation {mine[0]} (settings {mine[1]}); nothing was written: let one of "
                     "them run"
-                )
+                ).at(flush.progress.log, flush.progress.next_offset)
 
     def write_usage(self, flushes: Sequence[Flush]) -> None:
         """Insert the usage rows of all flushes; several inserts only where one would touch more than 90 months."""
@@ -222,10 +226,18 @@ class Store:
         table = statement_table(rows)
         self.retrying.run(lambda: self._insert("statements", table), what="writing statements")
 
+    def insert(self, name: str, table: pa.Table) -> None:
+        """Insert an Arrow table as it is; `sinks.columns.build` makes one whose values were checked."""
+        self.retrying.run(lambda: self._insert(name, table), what=f"writing {name}")
+
     def _insert(self, name: str, table: pa.Table) -> None:
-        if table.num_rows:
-            with told(self._url, f"writing {name}"):
-                self._client.insert_arrow(name, table, settings=dict(INSERT_SETTINGS))
+        if not table.num_rows:
+            return
+        began, ticks = time.time_ns(), time.perf_counter_ns()
+        with told(self._url, f"writing {name}"):
+            self._client.insert_arrow(name, table, settings=dict(INSERT_SETTINGS))
+        if self.inserted is not None:
+            self.inserted(name, table.num_rows, began, time.perf_counter_ns() - ticks)
 
     # ---- reading ----
 

@@ -14,12 +14,17 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from schemas.errors import TallyError
+from tally.telemetry import logs
 
 COMMANDS: Final = {
     "run": "Read usage events, count each of them once, and write usage to the store.",
+    "status": "Print how far every log is: lag, watermark, complete_to, counts; exit 1 where something is behind.",
     "usage": "Print usage by organisation, category and time, and the instant to which it is complete.",
     "deadletters": "List, show and replay the events that were rejected.",
     "explain": "Read a record again and say what became of it, and which usage row it is in.",
+    "reconcile": "Check that everything that was read, counted, rejected and billed adds up, and say where it does not.",
+    "controls": "Read what producers say that they sent, to be compared with what arrived.",
+    "recount": "Recount a range of a raw log in plain SQL, and compare it row by row with what was metered.",
     "rate": "Price a period's usage by contract: print statements and keep them in the store.",
     "generate": "Write realistic traffic, the same for the same seed, with the exact totals that must come out of it.",
     "demo": "Show the whole of it: traffic, a run that is killed and resumed, usage, statements, and a comparison.",
@@ -123,10 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status."""
+    logs.set_up()
     try:
         typer.main.get_command(app).main(args=list(arguments), prog_name="tally")
     except TallyError as error:
-        print(f"tally: {error}", file=sys.stderr)
+        logs.fail(error)
         status = error.exit_status
     except KeyboardInterrupt:
         status = INTERRUPTED

@@ -28,8 +28,9 @@ from sinks.url import EmbeddedUrl, parse_url
 from tally.running import RunSummary, Watch
 from tally.settings import Settings
 from tally.sources import open_sources
+from tally.telemetry.logs import say
 from tally.watching import showing
-from tally.wiring import say
+from tally.wiring import tell_notes
 from tally.worker import DRAIN
 
 LOOK_EVERY: Final = 0.5
@@ -63,8 +64,7 @@ def run_cluster(settings: Settings, flags: Mapping[str, Any], processes: int, *,
         store = stack.enter_context(open_store(store_url))
         store.migrate()
         plan = make_plan(listings, meter_settings, store, again=settings.again)
-        for note in plan.notes:
-            say(note)
+        tell_notes(plan, say)
         watch = Watch()
         watch.started = {planned.progress.log: planned.progress for planned in plan.logs if not planned.finished}
         workers = stack.enter_context(_workers({**flags, "store": store_url}, processes, draining))
@@ -110,7 +110,7 @@ class _Worker:
     def _listen(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            if line.startswith("tally: "):
+            if line.startswith(("tally: ", "{")):  # for people, or for machines
                 self.spoke = True
                 sys.stderr.write(line)
                 sys.stderr.flush()

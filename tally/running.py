@@ -14,7 +14,8 @@ from schemas.progress import Counts, Progress
 from schemas.usage import Flush
 from sinks.store import Store
 from tally.settings import Settings
-from tally.wiring import UsageRun, exit_status, keep_large_buffers, prepare, say
+from tally.telemetry.logs import Tell, say
+from tally.wiring import UsageRun, exit_status, keep_large_buffers, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def execute(parts: Parts, process_id: int | None = None, addresses: Sequence[str
     )
 
 
-def run_here(settings: Settings, control: Control, watch: Watch, tell: Callable[[str], None] = say) -> RunSummary:
+def run_here(settings: Settings, control: Control, watch: Watch, tell: Tell = say) -> RunSummary:
     """Run the flow in this process until its logs end or `control` is asked to stop; return what it did.
 
     Raises the TallyError that stopped it. The store is closed in any case.
@@ -88,7 +89,7 @@ def run_here(settings: Settings, control: Control, watch: Watch, tell: Callable[
             raise stopped(control.failure)
         return _summary(run.store, run, watch)
     finally:
-        run.store.close()
+        run.close()
 
 
 def stopped(failure: TallyError) -> TallyError:

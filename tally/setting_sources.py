@@ -130,7 +130,9 @@ def explain(error: ValidationError, origins: Origins, settings: type[BaseSetting
             hint = f"; did you mean {near[0]}?" if near else "; see `tally config` for those that there are"
             text = f"no such setting{hint}"
         else:
-            text = _REPHRASED.get(found["type"], found["msg"].removeprefix("Value error, "))
+            text = _REPHRASED.get(
+                found["type"], found["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            )
         problems.append(f"{name} ({origins.of(name)}): {text}")
     if len(problems) == 1:
         return problems[0]

@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +29,19 @@ DURATIONS: Final = frozenset(
         "max_age",
         "flush_interval",
         "store_patience",
+        "stall_after",
     }
 )
 SIZES: Final = frozenset({"dedupe_max_bytes", "batch_bytes"})
 
+WHOLE: Final = 1_000_000
+"""A ratio is kept in parts of a million: 50 % is 500,000."""
+OFF: Final = "off"
+LOOPBACK: Final = "127.0.0.1"
+
+_PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%", re.ASCII)
+_ADDRESS: Final = re.compile(r"(?:(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])?:)?(?P<port>\d{1,5})", re.ASCII)
+_ENDPOINT: Final = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 _PASSWORD_IN_URL: Final = re.compile(r"(?<=//)([^/@:]*):.*(?=@)")
 
 
@@ -71,6 +82,48 @@ def size(value: object) -> int:
     if found <= 0:
         raise ValueError("must be more than zero")
     return found
+
+
+def ratio(value: object) -> int | None:
+    """Read a ratio like `50%` into parts of a million; `off` is None."""
+    if value is None or value == OFF:
+        return None
+    found = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    parts = Fraction(found[1]) * WHOLE / 100 if found else Fraction(0)
+    if not 0 < parts <= WHOLE:
+        raise ValueError(f"{value!r} cannot be read: write a percentage, as in 50%, or off")
+    return int(parts)
+
+
+def count(value: object) -> int | None:
+    """Read a whole number above zero; `off` is None."""
+    if value is None or value == OFF:
+        return None
+    text = str(value).replace("_", "").replace(",", "")
+    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise ValueError(f"{value!r} cannot be read: write a whole number, or off")
+    if int(text) == 0:
+        raise ValueError("must be more than zero; off turns the limit off")
+    return int(text)
+
+
+def address(value: object) -> str | None:
+    """Read where to listen: `host:port`, or a port on the loopback."""
+    if value is None:
+        return None
+    found = _ADDRESS.fullmatch(str(value).strip()) if isinstance(value, str | int) else None
+    if found is None or isinstance(value, bool) or int(found["port"]) > 65_535:
+        raise ValueError(f"{value!r} is no address: write host:port, or a port (of {LOOPBACK})")
+    return f"{found['host'] or LOOPBACK}:{int(found['port'])}"
+
+
+def endpoint(value: object) -> str | None:
+    """Read an OTLP collector's URL. Messages never repeat it: it may hold a password."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _ENDPOINT.fullmatch(value.strip()):
+        raise ValueError("must be a URL, as in http://127.0.0.1:4318; the paths /v1/metrics and /v1/traces are added")
+    return value.strip().rstrip("/")
 
 
 def instant(value: object) -> int | None:
@@ -175,12 +228,18 @@ def mask_url(url: str) -> str:
 
 def show(name: str, value: Any) -> Any:
     """Return a setting's value as a person would write it, in plain JSON values, secrets masked."""
-    if name == "store":
-        return mask_url(value)
+    if name in {"store", "otlp_endpoint"}:
+        return None if value is None else mask_url(value)
     if name == "kafka":
         return {key: MASK if SECRET_PROPERTY.search(key) else item for key, item in value.items()}
     if name == "store_patience" and value is None:
         return "forever"
+    if name in {"max_rejected_ratio", "max_rejected_in_row"} and value is None:
+        return OFF
+    if name == "max_rejected_ratio":
+        return f"{Decimal(value) * 100 / WHOLE:f}%"
+    if name == "max_rejected_in_row":
+        return value
     if value is None or isinstance(value, bool):
         return value
     if name in DURATIONS:

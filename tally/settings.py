@@ -8,7 +8,7 @@ the values, never in what is shown: `shown()`, `repr()` and messages mask them.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -27,6 +27,10 @@ Window = Annotated[int, BeforeValidator(values.window)]
 Patience = Annotated[int | None, BeforeValidator(values.patience)]
 Size = Annotated[int, BeforeValidator(values.size)]
 Instant = Annotated[int | None, BeforeValidator(values.instant)]
+Ratio = Annotated[int | None, BeforeValidator(values.ratio)]
+Count = Annotated[int | None, BeforeValidator(values.count)]
+Address = Annotated[str | None, BeforeValidator(values.address)]
+OtlpEndpoint = Annotated[str | None, BeforeValidator(values.endpoint)]
 Names = Annotated[tuple[str, ...], BeforeValidator(values.names)]
 Properties = Annotated[dict[str, str], BeforeValidator(values.properties)]
 StoreAddress = Annotated[str, BeforeValidator(values.store)]
@@ -114,6 +118,39 @@ class Settings(BaseSettings):
     )
     store_patience: Patience = Field(
         default=None, description="How long a run waits for a store that is away; `forever`, or a duration."
+    )
+    max_rejected_ratio: Ratio = Field(
+        default=500_000,
+        description="A run stops where more than this part of a log is rejected, over 10,000 events or more; "
+        "a percentage, or `off`.",
+    )
+    max_rejected_in_row: Count = Field(
+        default=100_000,
+        description="A run stops where this many events of a log, one after the other, are rejected; or `off`.",
+    )
+    metrics_address: Address = Field(
+        default=None,
+        description="Serve /metrics (Prometheus), /healthz and /readyz here: `host:port`, or a port of 127.0.0.1. "
+        "Process i of a cluster takes the port + i.",
+    )
+    otlp_endpoint: OtlpEndpoint = Field(
+        default=None,
+        description="Send metrics to this OpenTelemetry collector, over OTLP/HTTP: a URL, as in "
+        "`http://127.0.0.1:4318`. Its password is a secret.",
+    )
+    traces: bool = Field(
+        default=False,
+        description="Send a trace of every flush to `otlp_endpoint` as well.",
+    )
+    stall_after: PositiveDuration = Field(
+        default=30 * SECOND,
+        description="How long a flow may stand still, or its store be away, until /readyz says so.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How messages are written on stderr: `text` for people, `json` for machines."
+    )
+    log_level: Literal["info", "debug"] = Field(
+        default="info", description="`debug` tells of every log that is flushed, with its offset."
     )
     book: File = Field(default=None, description="The price book (YAML) that `tally rate` prices by.")
     contracts: File = Field(default=None, description="The contracts (YAML) that `tally rate` bills by.")

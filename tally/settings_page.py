@@ -23,7 +23,16 @@ SECTIONS: Final = {
         "as_of",
     ),
     "Kafka": ("kafka", "trust_producer_time", "until_end"),
-    "How it runs": ("flush_interval", "batch_bytes", "dedupe_max_bytes", "store_patience", "again"),
+    "How it runs": (
+        "flush_interval",
+        "batch_bytes",
+        "dedupe_max_bytes",
+        "store_patience",
+        "max_rejected_ratio",
+        "max_rejected_in_row",
+        "again",
+    ),
+    "How it is watched": ("metrics_address", "otlp_endpoint", "traces", "stall_after", "log_format", "log_level"),
     "Rating": ("book", "contracts"),
 }
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from schemas.progress import Counts
-from tally.output import say
 from tally.running import Watch
+from tally.telemetry import logs
 
 LOG_EVERY: Final = 10_000_000
 """Microseconds between two lines where stderr is no terminal."""
@@ -40,7 +40,7 @@ def showing(
     `every` is in microseconds.
     """
     started = told = clock()
-    live = sys.stderr.isatty()
+    live = sys.stderr.isatty() and not logs.as_json()
     shown = False
 
     def show(watch: Watch) -> None:
@@ -49,13 +49,14 @@ def showing(
         if quiet or (not live and now - told < every / 1_000_000):
             return
         told = now
-        line = line_of(Counts.total(watch.counts().values()), now - started, watch.share_read())
+        counts = Counts.total(watch.counts().values())
+        line = line_of(counts, now - started, watch.share_read())
         if live:
             shown = True
             sys.stderr.write(f"\r\x1b[2K{line}")
             sys.stderr.flush()
         else:
-            say(line)
+            logs.progress(line, counts.as_json())
 
     try:
         yield show

@@ -23,8 +23,9 @@ def main() -> None:
     # Unbuffered: a thread that waits in a buffer's lock would keep the interpreter from ending.
     parent = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 - open to the end
     order = json.loads(parent.readline())
-    parts = worker_parts(lambda: load_settings(**order["flags"]), lambda control: _obey(parent, control))
-    execute(parts, order["process_id"], order["addresses"])
+    process: int = order["process_id"]
+    parts = worker_parts(lambda: load_settings(**order["flags"]), lambda control: _obey(parent, control), process)
+    execute(parts, process, order["addresses"])
 
 
 def _obey(parent: IO[bytes], control: Control) -> None:

@@ -9,7 +9,7 @@ from schemas.log import LogId, RecordBatch
 
 
 def wall_clock() -> int:
-    """Return the time now, in microseconds UTC: it dates sights and paces flushes, and is in nothing that is counted."""
+    """Return the time now, in microseconds UTC: it dates sights of a log's end, and nothing that is counted."""
     return time.time_ns() // 1000
 
 

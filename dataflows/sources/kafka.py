@@ -18,7 +18,7 @@ from dataflows.sources.kafka_consume import ConsumeFetcher
 from dataflows.sources.kafka_ends import EndWatcher
 from dataflows.sources.kafka_fast import FastFetcher, FastUnavailable
 from dataflows.sources.kafka_reader import Fetcher, KafkaReader
-from dataflows.sources.kafka_topic import KafkaTopic, Property
+from dataflows.sources.kafka_topic import Described, KafkaTopic, Property
 from schemas.errors import SourceError
 from schemas.log import LogId
 
@@ -63,6 +63,7 @@ class KafkaSource:
         self._batch_messages = batch_messages
         self._until_end = until_end
         self._route = route
+        self._listed: Described | None = None
         self._clock = clock
         self._on_wait = on_wait
 
@@ -77,7 +78,7 @@ class KafkaSource:
         Raises SourceError within about `timeout` seconds a question: no such topic, no broker, producer timestamps
         that are not trusted.
         """
-        topic = self._topic.describe()
+        topic = self._listed = self._topic.describe()
         self._check_timestamps()
         starts = self._topic.offsets("start", topic.partitions)
         ends = self._topic.offsets("high", topic.partitions)
@@ -99,7 +100,8 @@ class KafkaSource:
 
         Raises SourceError as list_logs does. An offset that the log does not have is found when it is read.
         """
-        known = self._topic.describe()
+        # What was listed, not what there is by now: the watcher then notices what changed in between.
+        known = self._listed or self._topic.describe()
         by_partition = {self._partition(log): offset for log, offset in starts.items()}
         unknown = sorted(by_partition.keys() - set(known.partitions))
         if unknown:

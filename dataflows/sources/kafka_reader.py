@@ -12,6 +12,7 @@ from dataflows.sources.kafka_ends import EndWatcher
 from dataflows.sources.kafka_topic import PASSING, KafkaTopic
 from schemas.errors import SourceError
 from schemas.log import Int64s, LogId, RecordBatch
+from schemas.verdicts import END_OF_TIME
 
 WAIT: Final = 0.04
 """Seconds that a poll waits for records at most."""
@@ -173,9 +174,21 @@ class KafkaReader:
         starts = np.empty_like(ends)
         starts[:1] = 0
         starts[1:] = ends[:-1]
+        if self._trust:
+            self._check_stamps(partition, offsets, stamps)
         # A producer may leave its stamp out (-1): then the record says nothing about the clock, which never goes back.
         times = np.maximum(stamps, 0) * 1000
         return RecordBatch(self._logs[partition], data, starts, ends, offsets, times, next_offset)
+
+    def _check_stamps(self, partition: int, offsets: Int64s, stamps: Int64s) -> None:
+        """Refuse a producer's stamp that no event may carry: the clock never goes back, and would stay there."""
+        if len(stamps) and int(stamps.max()) * 1000 >= END_OF_TIME:
+            at = int(offsets[int(stamps.argmax())])
+            raise SourceError(
+                f"{self._topic.uri}: the record at partition {partition}, offset {at} is stamped past the year 2099 by "
+                "its producer, and trust_producer_time lets that be the log's clock. Delete the records up to it, or "
+                "copy the topic into one with LogAppendTime. Nothing of it was counted"
+            )
 
     def _moved(self, partition: int, position: int, batch: RecordBatch | None) -> RecordBatch:
         """Return the partition's batch, or an empty one, read on to the position at which its end was met."""
@@ -197,24 +210,25 @@ class KafkaReader:
             f"{self._topic.uri}: the record at partition {partition}, offset {offset} carries its producer's time, not "
             "the broker's: it was written while the topic had message.timestamp.type=CreateTime. Read a topic that "
             "has had LogAppendTime from its first record on, or set trust_producer_time. Nothing of it was counted"
-        )
+        ).at(self._logs[partition], offset)
 
     def _judge(self, notice: Notice) -> None:
         if notice.code in PASSING:
             return  # the watcher sees it as well, and tells
+        log = self._logs[notice.partition]
         where = f"{self._topic.uri}: partition {notice.partition}"
         if notice.code not in OUT_OF_RANGE:
-            raise SourceError(f"{where}, offset {notice.offset}: {notice.text}")
+            raise SourceError(f"{where}, offset {notice.offset}: {notice.text}").at(log, notice.offset)
         wanted = self._next[notice.partition]
         start = self._topic.offsets("start", [notice.partition])[notice.partition]
         if wanted < start:
             raise SourceError(
                 f"{where}: offsets {wanted} to {start - 1} are gone (retention or a deletion): the log starts "
-                f"at {start} now. Nothing was counted or written for them; restore them, or see that the topic keeps "
-                "its records longer than a run may be down"
-            )
+                f"at {start} now. Start again: where all of them had been metered, the run goes on; where not, it says "
+                "so. See that the topic keeps its records longer than a run may be down"
+            ).at(log, wanted)
         end = self._topic.offsets("high", [notice.partition])[notice.partition]
         raise SourceError(
             f"{where}: offset {wanted} is past the log's end at {end} ({notice.text}): the log has lost records, or is "
             "another one under the same name"
-        )
+        ).at(log, wanted)

@@ -198,7 +198,7 @@ class StdinReader:
             f"{self._log}: standard input is not the input that was read before under this name: {why}, where reading "
             "should go on. Pipe in the whole input again, from its first byte, or give new input a new --name. Nothing "
             "of it was counted"
-        )
+        ).at(self._log, self._start)
 
     def _batches(self, came: bytes, ended: bool) -> list[RecordBatch]:
         feed = came.find(b"\n")

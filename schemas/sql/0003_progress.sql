@@ -8,7 +8,8 @@
 -- log's whole life. Counts by reason are maps, since the catalogue of reasons grows with the formats. source is JSON
 -- as text: it is compared and shown, never searched.
 --
--- No fsync: losing the last progress row to a power cut only means a longer replay.
+-- fsync_after_insert: a power cut that took back the start of a generation, and left its usage rows, would let the
+-- generation before it go on and count the same events.
 CREATE TABLE IF NOT EXISTS progress
 (
     topic              LowCardinality(String),
@@ -40,4 +41,5 @@ CREATE TABLE IF NOT EXISTS progress
     quantity           Int128 COMMENT 'sum of the accepted quantities: a checksum, not a usage'
 )
 ENGINE = ReplacingMergeTree(next_offset)
-ORDER BY (topic, partition, generation);
+ORDER BY (topic, partition, generation)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

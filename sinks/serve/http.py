@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from sinks.serve import results
 from sinks.serve.bodies import CHUNK, encoder, read_body, read_form, spooled
-from sinks.serve.engine import SESSION_SECONDS, Handle
+from sinks.serve.engine import SESSION_SECONDS, Handle, literal
 from sinks.serve.problems import Problem
 from sinks.serve.statements import HEAD_BYTES, Statement, read_statement
 
@@ -75,9 +75,11 @@ class Request:
         """Return the whole statement."""
         return self._head + self._body.read()
 
-    def insert_head(self) -> str:
-        """Return an INSERT's statement without its data."""
-        return self._head[: self.statement.head_end].decode(errors="surrogateescape")
+    def insert_from(self, path: str) -> bytes:
+        """Return an INSERT's statement with its data in a file."""
+        at, end = self.statement.source_at, self.statement.head_end
+        source = f"\nFROM INFILE {literal(path)}\n".encode()
+        return self._head[:at] + source + self._head[at:end] + f"\nFORMAT {self.statement.format}".encode()
 
     def data(self) -> Iterator[bytes]:
         """Yield an INSERT's data."""
@@ -200,8 +202,7 @@ class Handler(BaseHTTPRequestHandler):
     def _insert(self, handle: Handle, request: Request) -> None:
         if request.params:
             raise Problem(48, "NOT_IMPLEMENTED", "Parameters in an INSERT with data are not supported")
-        name = request.statement.format or ""
-        rows, size = results.insert(handle, request.insert_head(), name, request.data())
+        rows, size = results.insert(handle, request.insert_from, request.data())
         self._head(200, request, summary={"written_rows": str(rows), "written_bytes": str(size)})
         self.send_header("Content-Length", "0")
         self.end_headers()

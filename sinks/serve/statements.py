@@ -46,7 +46,8 @@ class Statement:
 
     `kind` is its first word. `has_result`: it answers with rows. `stateful`: it changes the session that it runs in.
     `format` is what its FORMAT clause names, None without one. For an INSERT with data `data_at` is where the data
-    begins and `head_end` where the statement ends (before FORMAT or VALUES); None for every other statement.
+    begins, `head_end` where the statement ends (before FORMAT or VALUES) and `source_at` where FROM INFILE may stand
+    in it (before SETTINGS); None for every other statement.
     `body_end` is where a query's text ends before FORMAT and SETTINGS.
     """
 
@@ -58,6 +59,7 @@ class Statement:
     totals: bool
     head_end: int | None = None
     data_at: int | None = None
+    source_at: int | None = None
 
 
 def read_statement(sql: bytes) -> Statement:
@@ -86,17 +88,20 @@ def read_statement(sql: bytes) -> Statement:
 
 def _insert(sql: bytes, tokens: Iterator[Token]) -> Statement:
     previous = ""
+    settings: int | None = None
     for token in tokens:
         if token.kind == "word" and previous not in ("INTO", "TABLE", "FUNCTION", "."):
+            end = token.start
+            source = end if settings is None else settings
             if token.text in ("SELECT", "WITH", "FROM"):
                 break
             if token.text == "VALUES":
-                return Statement("INSERT", False, False, "Values", token.start, False, token.start, token.end)
+                return Statement("INSERT", False, False, "Values", end, False, end, token.end, source)
             if token.text == "FORMAT" and (name := next(tokens, None)) is not None:
                 named = sql[name.start : name.end].decode(errors="replace")
-                return Statement(
-                    "INSERT", False, False, named, token.start, False, token.start, _data_at(sql, name.end)
-                )
+                return Statement("INSERT", False, False, named, end, False, end, _data_at(sql, name.end), source)
+            if token.text == "SETTINGS" and settings is None:
+                settings = token.start
         # A table may be called what it likes: what follows INTO is a name, also where it reads FORMAT.
         previous = previous if token.text == "TABLE" and previous == "INTO" else token.text
     return Statement("INSERT", False, False, None, len(sql), False)

@@ -13,6 +13,7 @@ from tally.settings import Settings
 METERING: Final = "What is counted, and how"
 KAFKA: Final = "Kafka"
 RUNNING: Final = "How it runs"
+WATCHING: Final = "How it is watched"
 
 
 def setting(name: str, metavar: str | None = None, panel: str | None = None) -> Any:
@@ -54,6 +55,16 @@ FlushIntervalOption = Annotated[str | None, setting("flush_interval", "DURATION"
 BatchBytesOption = Annotated[str | None, setting("batch_bytes", "SIZE", RUNNING)]
 StorePatienceOption = Annotated[str | None, setting("store_patience", "DURATION", RUNNING)]
 AgainOption = Annotated[bool | None, setting("again", None, RUNNING)]
+
+MaxRejectedRatioOption = Annotated[str | None, setting("max_rejected_ratio", "PERCENT", RUNNING)]
+MaxRejectedInRowOption = Annotated[str | None, setting("max_rejected_in_row", "N", RUNNING)]
+
+MetricsAddressOption = Annotated[str | None, setting("metrics_address", "HOST:PORT", WATCHING)]
+OtlpEndpointOption = Annotated[str | None, setting("otlp_endpoint", "URL", WATCHING)]
+TracesOption = Annotated[bool | None, setting("traces", None, WATCHING)]
+StallAfterOption = Annotated[str | None, setting("stall_after", "DURATION", WATCHING)]
+LogFormatOption = Annotated[str | None, setting("log_format", "FORMAT", WATCHING)]
+LogLevelOption = Annotated[str | None, setting("log_level", "LEVEL", WATCHING)]
 
 BookOption = Annotated[str | None, setting("book", "FILE")]
 ContractsOption = Annotated[str | None, setting("contracts", "FILE")]

@@ -9,6 +9,7 @@ from schemas.errors import SettingsError
 from tally.commands import options as o
 from tally.output import print_json, print_rows, say
 from tally.settings import load_settings
+from tally.telemetry import logs
 from tally.units import read_duration
 
 if TYPE_CHECKING:
@@ -55,7 +56,15 @@ def command(
     flush_interval: o.FlushIntervalOption = None,
     batch_bytes: o.BatchBytesOption = None,
     store_patience: o.StorePatienceOption = None,
+    max_rejected_ratio: o.MaxRejectedRatioOption = None,
+    max_rejected_in_row: o.MaxRejectedInRowOption = None,
     again: o.AgainOption = None,
+    metrics_address: o.MetricsAddressOption = None,
+    otlp_endpoint: o.OtlpEndpointOption = None,
+    traces: o.TracesOption = None,
+    stall_after: o.StallAfterOption = None,
+    log_format: o.LogFormatOption = None,
+    log_level: o.LogLevelOption = None,
 ) -> None:
     """Read usage events, count each of them once, and write usage to the store.
 
@@ -81,6 +90,7 @@ def command(
     }
     flags["format"] = format_
     settings = load_settings(**flags)
+    logs.set_up(settings.log_format, settings.log_level)
     every = _duration(progress_every)
     if processes > 1:
         from tally.cluster import run_cluster  # noqa: PLC0415 - loads the engine
@@ -95,7 +105,7 @@ def command(
         control = Control()
         drain_on_signals(control)
         with showing(quiet=quiet, every=every) as show:
-            summary = run_here(settings, control, Watch(on_wrote=show), tell=say)
+            summary = run_here(settings, control, Watch(on_wrote=show))
     _print(summary, as_json=as_json)
 
 

@@ -38,6 +38,19 @@ def event(event_format: FormatOption = None) -> None:
 
 
 @app.command()
+def controls() -> None:
+    """Print the JSON Schema of a producer's report: control totals, and the instance that sent them.
+
+    For example:
+
+        tally schema controls > controls.schema.json
+    """
+    from schemas.controls import json_schema  # noqa: PLC0415 - builds the models
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
 def categories(catalogue: CatalogueOption = None, as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
     """Print the categories of the catalogue in force, with their numbers and units.
 

@@ -75,6 +75,7 @@ def test_the_command_prints_every_measurement_and_exits_with_the_comparison(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     cases = tuple(Case(f"case-{number}", "", command) for number, command in enumerate(commands))
+    monkeypatch.setattr(benchmarks, "code_digest", lambda: "")  # an editor may save while tests run
     monkeypatch.setattr(benchmarks, "chosen", lambda _: [Contest("small", "", "well-formed", cases)])
     options = ("--events", str(EVENTS), "--runs", "1", "--json", "--data", str(inputs.inputs.folder))
     monkeypatch.setattr(sys, "argv", ["benchmarks", *options])
@@ -87,6 +88,15 @@ def test_the_command_prints_every_measurement_and_exits_with_the_comparison(
         assert min(case["start_s"]) > 0
         assert case["cpu_s"][0] > 0
         assert case["peak_bytes"][0] > 10_000_000
+
+
+def test_code_that_changes_while_it_is_measured_is_told(inputs: Inputted, monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = iter(["before", "after"])
+    monkeypatch.setattr(benchmarks, "code_digest", lambda: next(digests))
+    contest = Contest("small", "", "well-formed", (Case("one", "", duckdb),))
+    (outcome,) = benchmarks.hold_all([contest], 1_000, 1, inputs.inputs)
+    assert "the code changed" in outcome.problem
+    assert not outcome.agreed
 
 
 def test_contests_are_chosen_by_their_name_or_a_case() -> None:

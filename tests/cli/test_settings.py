@@ -39,6 +39,14 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "until_end": ("1", True),
     "again": ("on", True),
     "store_patience": ("10min", "10min"),
+    "max_rejected_ratio": ("12.5 %", "12.5%"),
+    "max_rejected_in_row": ("5_000", 5_000),
+    "metrics_address": ("9464", "127.0.0.1:9464"),
+    "otlp_endpoint": ("http://collector:4318/", "http://collector:4318"),
+    "traces": ("true", True),
+    "stall_after": ("1min", "1min"),
+    "log_format": ("json", "json"),
+    "log_level": ("debug", "debug"),
     "book": ("prices.yaml", "prices.yaml"),
     "contracts": ("contracts.yaml", "contracts.yaml"),
 }  # fmt: skip
@@ -191,6 +199,7 @@ DURATION = "a duration is written like 500ms, 60s, 10min, 2h or 90d"
 STORES = "chdb:PATH, clickhouse://user:password@host:8123/database or clickhouses://… (TLS)"
 QUOTE = 'quote the whole property name, as in "security.protocol" = "SSL"'
 TABLE = 'must be a table of librdkafka properties, as in {"security.protocol": "SSL"}'
+OTLP = "must be a URL, as in http://127.0.0.1:4318; the paths /v1/metrics and /v1/traces are added"
 WINDOW = "7min does not divide 15 minutes; choose for example 1min, 5min or 15min"
 
 
@@ -224,6 +233,14 @@ WINDOW = "7min does not divide 15 minutes; choose for example 1min, 5min or 15mi
         ("batch_bytes", "0", "must be more than zero"),
         ("store_patience", "never", f"'never' cannot be read: {DURATION}"),
         ("dedupe_horizon", "90s", "must be a whole number of dedupe_bucket"),
+        ("max_rejected_ratio", "0.5", "'0.5' cannot be read: write a percentage, as in 50%, or off"),
+        ("max_rejected_ratio", "0%", "'0%' cannot be read: write a percentage, as in 50%, or off"),
+        ("max_rejected_in_row", "-1", "'-1' cannot be read: write a whole number, or off"),
+        ("max_rejected_in_row", "0", "must be more than zero; off turns the limit off"),
+        ("metrics_address", "localhost", "'localhost' is no address: write host:port, or a port (of 127.0.0.1)"),
+        ("metrics_address", ":65536", "':65536' is no address: write host:port, or a port (of 127.0.0.1)"),
+        ("otlp_endpoint", "u:p@host", OTLP),
+        ("log_format", "xml", "must be 'text' or 'json'"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_names_its_setting_its_place_and_what_to_write(name: str, value: Any, problem: str) -> None:
@@ -306,6 +323,7 @@ def test_secrets_are_in_no_message(secret: str) -> None:
         {"store": f"mysql://meter:{secret}@db"},
         {"kafka": [f"={secret}"]},
         {"kafka": {"sasl.password": {"a": secret}}},
+        {"otlp_endpoint": f"meter:{secret}@collector"},
     ]
     for flags in wrong:
         assert secret not in problem_of(**flags)

@@ -123,6 +123,10 @@ class Running:
         """Return what was said beside the lines that only show how far the run is."""
         return [line for line in self.said if counted(line) < 0]
 
+    def only_message(self) -> str:
+        """Return the one message of a run that failed, without its prefix."""
+        return only_message("\n".join(self.said))
+
     def __enter__(self) -> Self:
         return self
 

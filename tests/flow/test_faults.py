@@ -210,7 +210,7 @@ def test_a_run_stops_when_another_has_started_a_newer_generation(tmp_path: Path)
             new.until_counted(log.events[1] - log.events[0])
             old.send(log.pieces[1])
             assert old.end() == 1
-            assert "fed/0: another run has started generation 2" in only_message("\n".join(old.said))
+            assert "fed/0: another run has started generation 2" in old.only_message()
             new.send(log.pieces[2])
             new.close_input()
             assert new.end() == 0

@@ -1,6 +1,7 @@
 """Runs over a topic whose log is no longer what it was: deleted records, another topic under the name."""
 
 import json
+import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -14,10 +15,10 @@ from schemas.metering import MeterSettings
 from sinks.store import open_store
 from tests import oracle
 from tests.flow.processes import crashing, ok, tally
-from tests.flow.running import only_message
-from tests.flow.topics import Traffic, read_back
+from tests.flow.running import counted, only_message, run
+from tests.flow.topics import Traffic, in_store, read_back
 from tests.flow.truth import Truth, contents, expected, stored
-from tests.kafka.helpers import create_topic, delete_records, delete_topic, produce
+from tests.kafka.helpers import create_topic, delete_records, delete_topic, grow, produce
 
 pytestmark = pytest.mark.kafka
 
@@ -97,6 +98,32 @@ def test_retention_that_ate_the_mark_of_an_unclean_stop(kafka: str, tmp_path: Pa
     delete_records(kafka, topic.name, 0, 1)
     assert "usage rows lie past progress" in topic.refused()
     assert "cannot be rebuilt" in topic.refused()
+
+
+def test_a_topic_that_grows_or_is_deleted_under_a_run_stops_it(kafka: str, tmp_path: Path) -> None:
+    topic = Topic(kafka, "growing", tmp_path)
+    endless = topic.run[1:-1]
+    topic.produce(100)
+    with run(*endless) as stopped:
+        stopped.until_counted(100)
+        grow(kafka, topic.name, 2)
+        assert stopped.end() == 2
+    assert "the topic has 2 partitions now, of which 1 are being read; start again" in stopped.only_message()
+    produce(kafka, topic.name, [(1, b"{")])
+    ok(*topic.run)
+    found, progress = in_store(topic.store, topic.name, 2)
+    assert found == [expected(log, SETTINGS) for log in read_back(kafka, topic.name, 2, SETTINGS)]
+    assert [read.partitions for read in progress] == [2, 2]
+
+    with run(*endless) as stopped:
+        stopped.until(lambda line: counted(line) >= 0)
+        delete_topic(kafka, topic.name)
+        create_topic(kafka, 2, name=topic.name)
+        assert stopped.end() == 2
+    *waits, message = stopped.complaints
+    assert re.match(r"tally: .*(deleted and created again|another one under the same name)", message)
+    assert all("nothing is lost" in line for line in waits)
+    assert in_store(topic.store, topic.name, 2)[0] == found
 
 
 def after(before: oracle.Outcome, rest: list[oracle.Record]) -> Truth:

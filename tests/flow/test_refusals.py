@@ -157,5 +157,5 @@ def test_bytewax_own_runner_refuses_with_the_same_words(tmp_path: Path) -> None:
         arguments = ["dataflows.usage:flow()", "-i", "0", "-a", addresses]
         with Running(arguments, module="bytewax.run", env={"TALLY_STORE": store_url, **more}) as refused:
             assert refused.end() == 2
-        assert said in only_message("\n".join(refused.said))
+        assert said in refused.only_message()
     assert not (tmp_path / "store").exists()

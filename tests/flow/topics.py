@@ -7,7 +7,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -115,7 +115,11 @@ def as_outcome(event: Event) -> Event:
     }
 
 
-IN_FORMAT: Final = {"tally": dict, "cloudevents": as_cloudevent, "sentry-outcomes": as_outcome}
+IN_FORMAT: Final[dict[str, Callable[[Event], Event]]] = {
+    "tally": dict,
+    "cloudevents": as_cloudevent,
+    "sentry-outcomes": as_outcome,
+}
 """Native event to the event of each wire format."""
 
 

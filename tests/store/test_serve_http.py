@@ -100,6 +100,17 @@ def test_a_result_has_its_headers(wire: Wire) -> None:
     assert '"written_rows": "2"' in headers["X-ClickHouse-Summary"]
 
 
+def test_an_insert_that_fails_after_parsing_is_an_error(wire: Wire) -> None:
+    """The engine's streaming inserts would report these rows as written."""
+    wire.ask(body="CREATE TABLE small (a UInt64, CONSTRAINT small CHECK a < 5) ENGINE = MergeTree ORDER BY a")
+    for sql in ("INSERT INTO small VALUES (9)", "INSERT INTO small (a) SETTINGS async_insert = 0 FORMAT CSV\n1\n9\n"):
+        status, headers, body = wire.ask(body=sql)
+        assert (status, headers["X-ClickHouse-Exception-Code"]) == (500, "469")
+        assert b"VIOLATED_CONSTRAINT" in body
+    assert wire.ask(body="INSERT INTO small (a) SETTINGS async_insert = 0 FORMAT CSV\n1\n2\n")[0] == 200
+    assert wire.ask(body="SELECT count() FROM small")[2] == b"2\n"
+
+
 @pytest.mark.parametrize(
     ("sql", "url", "expected"),
     [
