@@ -62,6 +62,8 @@ class EndWatcher:
         self._sights = Sights()
         self._asked_at = 0
         self._due = 0
+        self._looked_at = 0
+        self._looking_since = 0
         self._step: Callable[[], None] | None = None
         self._question = Question({})
         self._description: Future[Any] | None = None
@@ -78,6 +80,9 @@ class EndWatcher:
 
         Raises SourceError when the topic is no longer the one that is being read.
         """
+        if now - self._looked_at > INTERVAL:
+            self._looking_since = now  # the reader was busy elsewhere: nobody was waiting for an answer
+        self._looked_at = now
         if self._step is not None:
             self._step()
         elif self._partitions and not self._asked_at <= now < self._due:  # a clock set back must not silence it
@@ -91,7 +96,7 @@ class EndWatcher:
         self._trouble = self._topic.trouble() or self._trouble
         since = self._failing_since
         if since is None and self._step is not None:
-            since = self._asked_at
+            since = max(self._asked_at, self._looking_since)
         if since is None or now - since < PATIENCE:
             return None
         return f"out of reach for {(now - since) // 1_000_000} s ({self._trouble or 'no reason given'})"

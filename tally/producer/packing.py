@@ -197,6 +197,12 @@ def _present(attributes: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return None if attributes is None else {name: value for name, value in attributes.items() if value is not None}
 
 
+def load(packing: Packing) -> None:
+    """Load what a packing needs, now: at the end of a process nothing can be loaded any more."""
+    if packing == "arrow":
+        import pyarrow  # noqa: PLC0415, F401
+
+
 def batch_of(packing: Packing, source: str) -> Batch:
     """Return an empty batch."""
     return Columns(source) if packing == "arrow" else Lines()

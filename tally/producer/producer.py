@@ -27,7 +27,7 @@ from tally.producer.errors import (
 )
 from tally.producer.events import Attributes, JsonWriter, UsageEvent, check, instant, new_event_id
 from tally.producer.outbox import Outbox, weight_of
-from tally.producer.packing import Packing
+from tally.producer.packing import Packing, load
 from tally.producer.reporting import Reporter
 from tally.producer.totals import Totals
 
@@ -90,6 +90,7 @@ class UsageProducer:
         `clock`: microseconds UTC, for what reports say of themselves. Raises SettingsError.
         """
         _check_settings(source, packing, batch_events, max_bytes, largest_record)
+        load(packing)
         self._pid = os.getpid()
         self._timeout = timeout
         self._max_bytes = max_bytes

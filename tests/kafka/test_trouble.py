@@ -55,6 +55,19 @@ def test_a_broker_that_goes_and_comes_back_is_ridden_out(
     reader.close()
 
 
+def test_a_reader_that_was_busy_elsewhere_calls_no_broker_away(kafka: str) -> None:
+    topic = create_topic(kafka)
+    produce(kafka, topic, [(0, b"x")])
+    said: list[str] = []
+    clock = Clock()
+    reader = KafkaSource(kafka, topic, clock=clock, on_wait=said.append).open({LogId(topic, "0"): 0})
+    for _ in range(20):
+        reader.poll()
+        clock.now += 30_000_000  # a write that waited for its store
+    assert said == []
+    reader.close()
+
+
 def test_a_reader_closes_while_the_broker_is_down(own_broker: Callable[..., Broker], source_of: SourceMaker) -> None:
     broker = own_broker()
     topic = create_topic(broker.address)

@@ -6,10 +6,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from dataflows.sources.kafka_topic import Property
 from schemas.errors import SettingsError
 from tally.producer import ProducerClosed, ProducerError, Undelivered, UsageEvent, UsageProducer
+from tally.producer.events import Scalar
 from tally.producer.packing import Packing
 from tally.producer.placement import key_of, spread
 from tests.kafka.helpers import create_topic, set_topic_config
@@ -102,7 +104,7 @@ def test_keys_are_organisations(kafka: str) -> None:
         producer.add_many(events(20))
     reader = Consumer({"bootstrap.servers": kafka, "group.id": "keys", "auto.offset.reset": "earliest"})
     reader.assign([TopicPartition(topic, 0, 0)])
-    messages = []
+    messages: list[Message] = []
     while len(messages) < 20:
         messages += reader.consume(20, 1.0)
     reader.close()
@@ -158,9 +160,9 @@ def test_a_batch_goes_out_when_it_has_waited_long_enough(kafka: str, packing: Pa
 def test_what_the_broker_refuses_is_handed_back_whole(kafka: str, packing: Packing) -> None:
     """The topic takes smaller records than the producer was told; the way out is the one that the page gives."""
     topic = topics(kafka, 1, max_message_bytes="2000")
-    odd = {"a": "ü", "b": 1.5, "c": False, "d": -3}
+    odd: dict[str, Scalar] = {"a": "ü", "b": 1.5, "c": False, "d": -3}
     large = [event._replace(attributes={**odd, "text": str(n) * 2_000}) for n, event in enumerate(events(7))]
-    properties = {"compression.type": "none"}
+    properties: dict[str, Property] = {"compression.type": "none"}
     with UsageProducer(kafka, topic, source="relay", packing=packing, linger=0, properties=properties) as producer:
         producer.add_many(large)
         with pytest.raises(Undelivered, match=r"7 events were not delivered: .*too large.*`events` has them") as caught:
@@ -181,7 +183,7 @@ def test_what_the_broker_refuses_is_handed_back_whole(kafka: str, packing: Packi
 def test_refused_events_are_told_by_the_next_add_which_takes_nothing(kafka: str) -> None:
     topic = topics(kafka, 1, max_message_bytes="1000")
     # The broker's limit holds for what is sent together; so small ones are sent in small companies here.
-    properties = {"compression.type": "none", "batch.size": 800}
+    properties: dict[str, Property] = {"compression.type": "none", "batch.size": 800}
     with UsageProducer(kafka, topic, source="relay", properties=properties) as producer:
         producer.add(1, "error", 1, timestamp=NOW, event_id="large", attributes={"a": "x" * 2_000})
         small = (UsageEvent(f"small-{n}", 1, "error", 1, NOW) for n in itertools.count())

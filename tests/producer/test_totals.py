@@ -1,7 +1,9 @@
 """However reports are delivered, repeated and lost, the newest of each key add up to what was acknowledged."""
 
 import itertools
+import json
 from collections import Counter
+from random import Random
 
 import jsonschema
 import pytest
@@ -12,12 +14,16 @@ from schemas.controls import ControlInstance, ControlTotal, NotAReport, Report, 
 from tally.producer.totals import Totals
 from tests.producer.topics import MINUTE, NOW, Minutes, summed
 
-CELLS = st.tuples(st.sampled_from(["error", "span"]), st.integers(0, 3), st.integers(1, 5), st.integers(0, 2**60))
-STEPS = st.lists(
+Cell = tuple[str, int, int, int]
+"""A category, a minute, events and quantity that were acknowledged."""
+Step = Cell | bool | None
+"""Something is acknowledged; the answer to a report, whether it has arrived; a report is made."""
+
+STEPS: st.SearchStrategy[list[Step]] = st.lists(
     st.one_of(
-        st.tuples(st.just("add"), CELLS),
-        st.tuples(st.just("publish"), st.none()),
-        st.tuples(st.just("answer"), st.booleans()),
+        st.tuples(st.sampled_from(["error", "span"]), st.integers(0, 3), st.integers(1, 5), st.integers(0, 2**60)),
+        st.booleans(),
+        st.none(),
     ),
     max_size=60,
 )
@@ -29,27 +35,27 @@ def totals(most: int = 1_000) -> Totals:
 
 
 @given(STEPS, st.integers(1, 6), st.randoms(use_true_random=False))
-def test_the_newest_reports_add_up(steps: list[tuple[str, object]], most: int, chance: object) -> None:
+def test_the_newest_reports_add_up(steps: list[Step], most: int, chance: Random) -> None:
     made = totals(most)
     log: list[Report] = []
     acknowledged, quantities = Minutes(), Minutes()
-    for what, value in steps:
-        if what == "add":
-            category, minute, events, quantity = value  # type: ignore[misc]
-            start = NOW + minute * MINUTE
-            made.add({(category, start): (events, quantity)})
-            acknowledged["relay", category, start] += events
-            quantities["relay", category, start] += quantity
-        elif what == "publish":
+    for step in steps:
+        if isinstance(step, tuple):
+            category, minute, events, quantity = step
+            key = ("relay", category, NOW + minute * MINUTE)
+            made.add({key[1:]: (events, quantity)})
+            acknowledged[key] += events
+            quantities[key] += quantity
+        elif step is None:
             made.publish(NOW)
         elif made.open:
-            publish = chance.choice(made.open)  # type: ignore[attr-defined]
+            publish = chance.choice(made.open)
             report = publish.reports[publish.left - 1]
-            if value:
+            if step:
                 log.append(report)
-            made.answered(publish, report, None if value else "lost")
-        for key, found in summed(log).events.items():  # never more than was acknowledged
-            assert found <= acknowledged[key]
+            made.answered(publish, report, None if step else "lost")
+        for key, number in summed(log).events.items():  # never more than was acknowledged
+            assert number <= acknowledged[key]
     made.publish(NOW, closing=True)
     while made.open:
         for publish in list(made.open):
@@ -128,8 +134,6 @@ def test_a_report_is_read_as_it_was_written_and_fits_the_schema(report: Report) 
     assert from_wire(to_wire(report).replace(b'"version":1', b'"new":{},"version":1')) == report
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    import json
-
     jsonschema.Draft202012Validator(schema).validate(json.loads(to_wire(report)))
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 
@@ -25,7 +26,8 @@ from tests.kafka.helpers import create_topic, delete_topic
 from tests.producer.topics import NOW, arrived, events, reported, sums, topics
 
 pytestmark = pytest.mark.kafka
-PACKINGS = pytest.mark.parametrize("packing", ["json", "ndjson", "arrow"])
+ALL: Final[tuple[Packing, ...]] = ("json", "ndjson", "arrow")
+PACKINGS = pytest.mark.parametrize("packing", ALL)
 NOWHERE = "127.0.0.1:1"
 """No broker is here."""
 
@@ -68,25 +70,27 @@ def test_a_broker_that_comes_back_is_ridden_out(own_broker: Callable[..., Broker
     assert [one.closed for one in said.instances] == [True]
 
 
-@PACKINGS
-def test_a_broker_that_is_away_at_the_start_is_waited_for(own_broker: Callable[..., Broker], packing: Packing) -> None:
+def test_a_broker_that_is_away_at_the_start_is_waited_for(own_broker: Callable[..., Broker]) -> None:
     broker = own_broker()
-    topic = topics(broker.address)
+    used = {packing: topics(broker.address) for packing in ALL}
     broker.stop()
     sent = events(3_000)
-    with UsageProducer(broker.address, topic, source="relay", packing=packing) as producer:
+    made = [UsageProducer(broker.address, used[packing], source="relay", packing=packing) for packing in ALL]
+    for producer in made:
         producer.add_many(sent[:2_000])
         assert producer.pending == 2_000
-        with pytest.raises(FlushTimeout, match=r"2,000 events are not acknowledged yet \(.*still being sent"):
+        with pytest.raises(FlushTimeout, match=r"2,000 events are not acknowledged yet.*still being sent"):
             producer.flush(timeout=0)
-        broker.start()
+    broker.start()
+    for producer in made:
         producer.add_many(sent[2_000:])
         producer.flush()
         assert producer.pending == 0
+    for producer, topic in zip(made, used.values(), strict=True):
         assert reported(broker.address, topic).events.total() == 3_000
-    assert sorted(one.event.event_id or "" for one in arrived(broker.address, topic)) == sorted(
-        event.event_id for event in sent
-    )
+        found = arrived(broker.address, topic)
+        assert Counter(one.event.event_id for one in found) == Counter(event.event_id for event in sent)
+        producer.close()
 
 
 @PACKINGS
@@ -130,32 +134,40 @@ def test_a_full_producer_blocks_until_the_broker_is_back(own_broker: Callable[..
     assert Counter(one.event.event_id for one in arrived(broker.address, topic)) == Counter(e.event_id for e in sent)
 
 
-@PACKINGS
-def test_a_broker_that_stays_away_hands_everything_back(own_broker: Callable[..., Broker], packing: Packing) -> None:
+def test_a_broker_that_stays_away_hands_everything_back(own_broker: Callable[..., Broker]) -> None:
     """Killed while events are on their way: what comes back may have arrived, and is added again with its ids."""
     broker = own_broker()
-    topic = topics(broker.address)
+    used = {packing: topics(broker.address) for packing in ALL}
     sent = events(5_000)
-    producer = UsageProducer(broker.address, topic, source="first", packing=packing, linger=0.0, controls_every=0.05)
-    producer.add_many(sent[:2_500])
-    producer.flush()
-    producer.add_many(sent[2_500:4_000])
+    made = [
+        UsageProducer(broker.address, used[packing], source="first", packing=packing, linger=0.0, controls_every=0.05)
+        for packing in ALL
+    ]
+    for producer in made:
+        producer.add_many(sent[:2_500])
+        producer.flush()
+        producer.add_many(sent[2_500:4_000])
     broker.kill()
-    producer.add_many(sent[4_000:])
-    with pytest.raises(Undelivered, match="events were not delivered") as lost:
-        producer.close(timeout=0.5)
+    lost: dict[Packing, list[UsageEvent]] = {}
+    for packing, producer in zip(ALL, made, strict=True):
+        producer.add_many(sent[4_000:])
+        with pytest.raises(Undelivered, match="events were not delivered") as caught:
+            producer.close(timeout=0.5)
+        lost[packing] = caught.value.events
+        assert len(lost[packing]) >= 1_000
     broker.start()
-    with UsageProducer(broker.address, topic, source="second", packing=packing) as second:
-        second.add_many(lost.value.events)
-    found = arrived(broker.address, topic)
-    assert {one.event.event_id for one in found} == {event.event_id for event in sent}
-    said = reported(broker.address, topic)
-    arrivals, quantities = sums(found)
-    assert {one.source: one.closed for one in said.instances} == {"first": False, "second": True}
-    for key, number in said.events.items():  # never more than arrived
-        assert number <= arrivals[key]
-        assert said.quantities[key] <= quantities[key]
-    assert sum(number for key, number in said.events.items() if key[0] == "second") == len(lost.value.events)
+    for packing, topic in used.items():
+        with UsageProducer(broker.address, topic, source="second", packing=packing) as second:
+            second.add_many(lost[packing])
+        found = arrived(broker.address, topic)
+        assert {one.event.event_id for one in found} == {event.event_id for event in sent}
+        said = reported(broker.address, topic)
+        arrivals, quantities = sums(found)
+        assert {one.source: one.closed for one in said.instances} == {"first": False, "second": True}
+        for key, number in said.events.items():  # never more than arrived
+            assert number <= arrivals[key]
+            assert said.quantities[key] <= quantities[key]
+        assert sum(number for key, number in said.events.items() if key[0] == "second") == len(lost[packing])
 
 
 def test_a_report_that_does_not_arrive_is_told_apart(own_broker: Callable[..., Broker]) -> None:

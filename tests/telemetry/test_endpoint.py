@@ -1,6 +1,7 @@
 """The endpoint of real runs: its numbers are the store's, and its probes notice a standstill."""
 
 import json
+import signal
 import socket
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_each_worker_of_a_cluster_has_a_port_of_its_own(tmp_path: Path) -> None:
             return len(seen) == 2 and min(seen.values()) > 0
 
         until(both_counted)
-        assert going.end() == 0
+        assert going.end(signal.SIGTERM) == 0
         assert all(json.loads(line)["level"] == "info" for line in going.said)
     assert json.loads(going.said[-1])["events"] > 0
 

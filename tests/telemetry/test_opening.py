@@ -1,18 +1,20 @@
 """What the settings open, asked over HTTP; the flow is real meters, and time is a value."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dataflows.decode import Decoder
 from dataflows.reading import Control, Opened, Tick
+from dataflows.rejection_limit import NO_LIMITS
 from dataflows.sources.base import LogEnd
 from schemas.log import EventBatch, LogId, RecordBatch
 from schemas.progress import Mark, Progress
-from schemas.usage import Flush
 from tally.settings import Settings, load_settings
 from tally.telemetry import logs
 from tally.telemetry.observer import WatchedMeters
@@ -21,7 +23,6 @@ from tests.flow.traffic import timestamp
 from tests.telemetry.scraping import probe, scrape
 
 LOG = LogId("usage", "3")
-NO_FLUSHES: tuple[Flush, ...] = ()
 
 
 class Flow:
@@ -35,8 +36,6 @@ class Flow:
         self.telemetry: Telemetry = telemetry
         meter_settings = settings.meter_settings()
         self.decode = Decoder(meter_settings)
-        from dataflows.rejection_limit import NO_LIMITS
-
         self.meters = WatchedMeters(meter_settings, self.control, NO_LIMITS, telemetry.observer)
         progress = Progress(LOG, 1, meter_settings.fingerprint(), 0, 0, Mark(0, None, None, 0))
         self.meters([Opened(progress, broker_clock=False)])
@@ -49,8 +48,6 @@ class Flow:
         return self.telemetry.endpoint.port
 
     def events(self, count: int) -> None:
-        import numpy as np
-
         lines = [
             json.dumps(
                 {
@@ -73,14 +70,14 @@ class Flow:
         assert isinstance(decoded, EventBatch)
         self.meters([decoded])
 
-    def tick(self, end: int | None = None, *, seen: bool = True, write: bool = True) -> None:
+    def tick(self, end: int | None = None, *, seen: bool = True) -> None:
         self.sights += seen
         found = {LOG: LogEnd(self.offset if end is None else end, self.sights)}
+        observer = self.telemetry.observer
+        write = observer.writing(lambda _: observer.inserted("usage_windows", 1, 0, 2_000_000))
         for flushes in self.meters([Tick((LOG,), found)]):
-            if write:
-                observer = self.telemetry.observer
-                observer.writing(lambda _: observer.inserted("usage_windows", 1, 0, 2_000_000))(flushes)
-                observer.wrote(flushes)
+            write(flushes)
+            observer.wrote(flushes)
 
 
 @pytest.fixture
@@ -144,7 +141,8 @@ def test_a_loop_that_does_not_turn_is_first_not_ready_and_then_not_alive(flow: F
     assert what(flow) == ["flow"]
     assert probe(flow.port, "/healthz")[0] == 200
     flow.now += 300
-    assert probe(flow.port, "/healthz") == (503, probe(flow.port, "/healthz")[1])
+    status, answer = probe(flow.port, "/healthz")
+    assert (status, answer["alive"]) == (503, False)
     assert scrape(flow.port).value("tally_loop_age_seconds") == 332
 
 
@@ -160,8 +158,6 @@ def test_an_unknown_page_names_those_that_there_are(flow: Flow) -> None:
 
 
 def test_nothing_is_opened_or_loaded_where_nothing_is_asked_for(tmp_path: Path) -> None:
-    import subprocess
-
     program = (
         "import sys; from dataflows.reading import Control; from tally.settings import load_settings;"
         "import tally.wiring; from tally.telemetry.opening import open_telemetry;"
