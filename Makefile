@@ -38,8 +38,9 @@ fmt: setup ## Format the code and sort its imports.
 bench: setup ## Measure events a second from a file and from Kafka, beside other engines; see benchmarks/RESULTS.md.
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-docs: setup ## Write docs/settings.md from the settings themselves.
+docs: setup ## Write docs/settings.md and docs/metrics.md from the settings and the metrics themselves.
 	@$(BIN)/python -m tally.settings_page > docs/settings.md
+	@$(BIN)/python -m tally.telemetry.page > docs/metrics.md
 
 setup: $(STAMP) ## Make .venv and install Tally in it; quick when that is done. PYTHON=/path/to/python chooses one.
 

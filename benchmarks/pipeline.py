@@ -39,6 +39,10 @@ class NothingStored:
         """Return no progress."""
         return {}
 
+    def retired_topics(self) -> set[str]:
+        """Return no topics."""
+        return set()
+
     def rows_past_progress(self, log: LogId, generation: int, next_offset: int) -> bool:  # noqa: ARG002
         """Say that no row is there."""
         return False
@@ -64,7 +68,7 @@ def meter_file(path: Path, watch: Stopwatch) -> list[UsageRows]:
     meter_settings = settings.meter_settings()
     decode = Decoder(meter_settings)
     listings = list_sources(open_sources(settings, wall_clock, lambda _: None), wall_clock)
-    (planned,) = make_plan(listings, meter_settings, NothingStored(), again=False).logs
+    (planned,) = make_plan(listings, meter_settings, NothingStored()).logs
     meter = Meter(meter_settings, planned.progress, broker_clock=planned.source.broker_clock)
     reader = planned.source.open({planned.progress.log: planned.progress.mark.warm_offset})
     flushed: list[UsageRows] = []

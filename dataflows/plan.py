@@ -4,13 +4,13 @@ Every worker of a cluster makes the whole plan and reads its share of it, so tha
 run before any worker has written.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from dataflows.resume import Start, check_known_content, finished, start_of
 from dataflows.sources.base import ListedLog, Source
-from schemas.errors import SettingsError, TallyError, UncleanStop
+from schemas.errors import SettingsError, SourceError, TallyError, UncleanStop
 from schemas.log import LogId
 from schemas.metering import MeterSettings
 from schemas.progress import Progress
@@ -23,9 +23,26 @@ class ProgressStore(Protocol):
         """Return the current progress of every partition log."""
         ...
 
+    def retired_topics(self) -> Collection[str]:
+        """Return the topics of which nothing will come any more."""
+        ...
+
     def rows_past_progress(self, log: LogId, generation: int, next_offset: int) -> bool:
         """Say whether usage rows of this generation were folded at or past `next_offset`."""
         ...
+
+
+class Options(NamedTuple):
+    """What a person said to do about logs that do not fit their progress.
+
+    `again` meters known or changed files once more; `accept_gap` goes on past records that are gone.
+    """
+
+    again: bool = False
+    accept_gap: bool = False
+
+
+DEFAULTS: Final = Options()
 
 
 class PlannedLog(NamedTuple):
@@ -107,18 +124,21 @@ def list_sources(sources: Iterable[Source], clock: Callable[[], int]) -> list[Li
     return listings
 
 
-def make_plan(listings: Sequence[Listing], settings: MeterSettings, store: ProgressStore, *, again: bool) -> Plan:
-    """Decide where each log starts. `again` meters known or changed files once more.
+def make_plan(
+    listings: Sequence[Listing], settings: MeterSettings, store: ProgressStore, options: Options = DEFAULTS
+) -> Plan:
+    """Decide where each log starts.
 
     Raises SourceError, UncleanStop or what the store raises; nothing was read or written then.
     """
     known = store.progress()
+    _check_retired(listings, store.retired_topics())
     planned: list[PlannedLog] = []
     notes: list[Note] = []
-    check_known_content([log for listing in listings for log in listing.logs], known, again=again)
+    check_known_content([log for listing in listings for log in listing.logs], known, again=options.again)
     for source, logs, seen_at in listings:
         for log in logs:
-            start = _start(log, known.get(log.log), settings, store, again=again)
+            start = _start(log, known.get(log.log), settings, store, options)
             progress = start.progress if log.log_end is None else start.progress.at_end(log.log_end, seen_at)
             planned.append(PlannedLog(source, log, progress, known.get(log.log)))
             notes += [Note(start.note, log.log, progress.next_offset)] if start.note else []
@@ -126,7 +146,7 @@ def make_plan(listings: Sequence[Listing], settings: MeterSettings, store: Progr
 
 
 def _start(
-    listed: ListedLog, stored: Progress | None, settings: MeterSettings, store: ProgressStore, *, again: bool
+    listed: ListedLog, stored: Progress | None, settings: MeterSettings, store: ProgressStore, options: Options
 ) -> Start:
     past = False
     if stored is not None and not finished(listed, stored):
@@ -135,10 +155,26 @@ def _start(
         if changed or stored.mark.warm_offset < listed.log_start:
             past = store.rows_past_progress(stored.log, stored.generation, stored.next_offset)
     try:
-        return start_of(listed, stored, settings, rows_past_progress=past, again=again)
+        return start_of(
+            listed,
+            stored,
+            settings,
+            rows_past_progress=past,
+            again=options.again,
+            accept_gap=options.accept_gap,
+        )
     except TallyError as error:
         error.at(listed.log, None if stored is None else stored.next_offset)
         raise
+
+
+def _check_retired(listings: Sequence[Listing], retired: Collection[str]) -> None:
+    for log in (log for listing in listings for log in listing.logs):
+        if log.log.topic in retired:
+            raise SourceError(
+                f"{log.log}: topic {log.log.topic} was retired: usage is said to be complete without it. If there is "
+                f"more to read of it, run `tally source revive {log.log.topic}` first. Nothing was written."
+            )
 
 
 def _check_names(listings: Sequence[Listing]) -> None:

@@ -20,6 +20,10 @@ Content = tuple[int, str, str]
 """A file's size and the hashes of its head and its last record."""
 
 
+GAPS: Final = "gaps"
+"""In a progress' source: the ranges [first, past the last] of offsets that were gone before they could be metered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """How a partition starts: its progress (with the mark), and a sentence where a person should know something."""
@@ -35,12 +39,14 @@ def start_of(
     *,
     rows_past_progress: bool,
     again: bool = False,
+    accept_gap: bool = False,
 ) -> Start:
     """Decide how a partition starts.
 
     `stored` is the partition's current progress, None for a log that was never read. `rows_past_progress` says whether
     usage rows of that generation lie past it: an unclean stop. `again` meters a changed file from its start, in a new
-    generation beside the old rows.
+    generation beside the old rows. `accept_gap` goes on past records that are gone, and keeps their offsets in the
+    progress' source (GAPS) for ever.
 
     Raises SourceError where the log is not the one that was read or lacks what must be read, UncleanStop where the
     settings changed before the last run's rows were covered by progress.
@@ -53,8 +59,13 @@ def start_of(
         return Start(_fresh(listed, fingerprint, stored.generation + 1), f"{listed.log}: metered again from its start")
     if changed:
         raise SourceError(_not_the_same(listed, stored, changed))
-    _check_range(listed, stored)
-    stored = replace(stored, partitions=listed.partitions, source=listed.identity, finite=listed.finite)
+    gap = listed.log_start > stored.next_offset
+    if not (gap and accept_gap):
+        _check_range(listed, stored)
+    kept = {GAPS: stored.source[GAPS]} if GAPS in stored.source else {}
+    stored = replace(stored, partitions=listed.partitions, source={**listed.identity, **kept}, finite=listed.finite)
+    if gap:
+        return _over_gap(listed, stored, fingerprint, rows_past_progress)
     done = finished(listed, stored)
     if done:
         return Start(stored)  # nothing is read of it any more, under whatever settings
@@ -124,6 +135,29 @@ def _without_mark(listed: ListedLog, stored: Progress, settings: MeterSettings, 
     return Start(_next_generation(stored, settings.fingerprint(), mark), note)
 
 
+def _over_gap(listed: ListedLog, stored: Progress, fingerprint: str, rows_past_progress: bool) -> Start:
+    """Go on where the log begins now, in a new generation that says for ever what is missing before it."""
+    if rows_past_progress:
+        raise UncleanStop(
+            f"{listed.log}: records are gone, and usage rows lie past progress at {stored.next_offset}: nobody can say "
+            "any more whether those hold all of their records. Restore the log, or meter it from an archive into a new "
+            "store. Nothing was written."
+        )
+    first = listed.log_start
+    lost = [*stored.source.get(GAPS, []), [stored.next_offset, first]]
+    started = _next_generation(
+        replace(stored, next_offset=first, source={**stored.source, GAPS: lost}),
+        fingerprint,
+        Mark(first, stored.clock, stored.max_timestamp, first),
+    )
+    note = (
+        f"{listed.log}: {first - stored.next_offset} offsets from {stored.next_offset} on are gone and were never "
+        f"counted; generation {started.generation} starts at {first} with an empty dedupe index. "
+        "`tally reconcile` shows the gap"
+    )
+    return Start(started, note)
+
+
 def changed_identity(listed: ListedLog, stored: Progress) -> list[str]:
     """Return which parts of the log's content identity differ from those that progress keeps."""
     old, new = stored.source, listed.identity
@@ -156,7 +190,8 @@ def _check_range(listed: ListedLog, stored: Progress) -> None:
             f"{listed.log}: records were lost: the log starts at offset {listed.log_start}, but only those before "
             f"{stored.next_offset} were metered; {listed.log_start - stored.next_offset} offsets from "
             f"{stored.next_offset} on are gone (retention, or the topic was truncated). Restore them, or lengthen "
-            "retention and bring the records back under another topic. Nothing was written."
+            "retention and bring the records back under another topic. With --accept-gap the run goes on without them, "
+            "and `tally reconcile` shows the gap for ever. Nothing was written."
         )
     if listed.log_end is not None and stored.next_offset > listed.log_end:
         raise SourceError(

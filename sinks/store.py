@@ -139,6 +139,23 @@ class Store:
         sql = progress_select(where, every_generation=every_generation)
         return [read_progress(row) for row in self.query(sql, None if topic is None else {"topic": topic})]
 
+    def retired_topics(self) -> set[str]:
+        """Return the topics that were retired: nothing will come of them any more."""
+        sql = "SELECT topic FROM (SELECT * FROM retired_topics FINAL) WHERE retired"
+        return {topic for (topic,) in self.query(sql)}
+
+    def decide_topic(self, topic: str, *, retired: bool, decided_at: int, decided_by: str) -> None:
+        """Note that a topic is retired, or is not any more; the last word (microseconds UTC) counts."""
+        row = pa.table(
+            {
+                "topic": [topic],
+                "retired": [retired],
+                "decided_at": pa.array([decided_at], pa.uint64()),
+                "decided_by": [decided_by],
+            }
+        )
+        self.retrying.run(lambda: self._insert("retired_topics", row), what="retiring a topic")
+
     def rows_past_progress(self, log: LogId, generation: int, next_offset: int) -> bool:
         """Say whether usage rows or dead letters of this generation lie at or past `next_offset`: an unclean stop."""
         # No FINAL: a row that a later one replaces was folded less far, so any row past the offset answers.

@@ -30,7 +30,7 @@ from tally.settings import Settings
 from tally.sources import open_sources
 from tally.telemetry.logs import say
 from tally.watching import showing
-from tally.wiring import tell_notes
+from tally.wiring import plan_options, tell_notes
 from tally.worker import DRAIN
 
 LOOK_EVERY: Final = 0.5
@@ -63,7 +63,7 @@ def run_cluster(settings: Settings, flags: Mapping[str, Any], processes: int, *,
         store_url = stack.enter_context(_shared_store(settings))
         store = stack.enter_context(open_store(store_url))
         store.migrate()
-        plan = make_plan(listings, meter_settings, store, again=settings.again)
+        plan = make_plan(listings, meter_settings, store, plan_options(settings))
         tell_notes(plan, say)
         watch = Watch()
         watch.started = {planned.progress.log: planned.progress for planned in plan.logs if not planned.finished}

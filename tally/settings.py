@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     again: bool = Field(
         default=False, description="Count a file whose content was counted under another name already once more."
     )
+    accept_gap: bool = Field(
+        default=False,
+        description="Go on where records were deleted before they were counted; `tally reconcile` shows the gap for "
+        "ever.",
+    )
     store_patience: Patience = Field(
         default=None, description="How long a run waits for a store that is away; `forever`, or a duration."
     )

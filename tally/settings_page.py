@@ -31,6 +31,7 @@ SECTIONS: Final = {
         "max_rejected_ratio",
         "max_rejected_in_row",
         "again",
+        "accept_gap",
     ),
     "How it is watched": ("metrics_address", "otlp_endpoint", "traces", "stall_after", "log_format", "log_level"),
     "Rating": ("book", "contracts"),

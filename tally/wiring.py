@@ -17,7 +17,7 @@ from typing import Final
 from dataflows.decode import Decoder
 from dataflows.metering import Meters
 from dataflows.open_rows import OpenRows
-from dataflows.plan import Plan, list_sources, make_plan
+from dataflows.plan import Options, Plan, list_sources, make_plan
 from dataflows.reading import Control, Item, Opened, Pace, ReadLogs, Tick
 from dataflows.rejection_limit import RejectionLimits
 from dataflows.sources.base import wall_clock
@@ -89,7 +89,7 @@ def prepare(
         listings = list_sources(open_sources(settings, clock, partial(tell, level="warning")), clock)
         store = opened.enter_context(open_store(settings.store))
         store.migrate()
-        plan = make_plan(listings, meter_settings, store, again=settings.again)
+        plan = make_plan(listings, meter_settings, store, plan_options(settings))
         tell_notes(plan, tell)
         meters, write = _watched(settings, meter_settings, plan, store, control, telemetry, tell, wrote)
         read = ReadLogs(
@@ -97,6 +97,11 @@ def prepare(
         )
         parts = Parts(read, _decoding(decode), meters, write)
         return UsageRun(settings, store, plan, control, parts, opened.pop_all(), telemetry)
+
+
+def plan_options(settings: Settings) -> Options:
+    """Return what the settings say of logs that do not fit their progress."""
+    return Options(again=settings.again, accept_gap=settings.accept_gap)
 
 
 def tell_notes(plan: Plan, tell: Tell) -> None:

@@ -55,6 +55,7 @@ FlushIntervalOption = Annotated[str | None, setting("flush_interval", "DURATION"
 BatchBytesOption = Annotated[str | None, setting("batch_bytes", "SIZE", RUNNING)]
 StorePatienceOption = Annotated[str | None, setting("store_patience", "DURATION", RUNNING)]
 AgainOption = Annotated[bool | None, setting("again", None, RUNNING)]
+AcceptGapOption = Annotated[bool | None, setting("accept_gap", None, RUNNING)]
 
 MaxRejectedRatioOption = Annotated[str | None, setting("max_rejected_ratio", "PERCENT", RUNNING)]
 MaxRejectedInRowOption = Annotated[str | None, setting("max_rejected_in_row", "N", RUNNING)]

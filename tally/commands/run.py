@@ -59,6 +59,7 @@ def command(
     max_rejected_ratio: o.MaxRejectedRatioOption = None,
     max_rejected_in_row: o.MaxRejectedInRowOption = None,
     again: o.AgainOption = None,
+    accept_gap: o.AcceptGapOption = None,
     metrics_address: o.MetricsAddressOption = None,
     otlp_endpoint: o.OtlpEndpointOption = None,
     traces: o.TracesOption = None,

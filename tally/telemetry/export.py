@@ -99,10 +99,14 @@ class Exporting:
             return encode(self._registry), kind
 
     def close(self) -> None:
-        """Send what was not sent yet, for as long as EXPORT_TIMEOUT."""
-        self._provider.shutdown(LAST_EXPORT)
+        """Send what was not sent yet, for no longer than EXPORT_TIMEOUT."""
+        closing = None
         if self._spans is not None:
-            self._spans.close()
+            closing = threading.Thread(target=self._spans.close, name="spans", daemon=True)
+            closing.start()
+        self._provider.shutdown(LAST_EXPORT)
+        if closing is not None:
+            closing.join(EXPORT_TIMEOUT)
 
 
 class _Moments:

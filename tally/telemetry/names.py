@@ -70,7 +70,7 @@ ABOUT: Final[dict[Metric, About]] = {
     "tally.lag.records": About(
         "gauge", "{record}", PLACE, "Offsets from what was written to the end of the log as last seen; Kafka."
     ),
-    "tally.lag.bytes": About("gauge", "By", PLACE, "The same for files, summed over those of a topic being read."),
+    "tally.lag.bytes": About("gauge", "By", ("topic",), "The same for files, summed over those of a topic being read."),
     "tally.log_end.age": About(
         "gauge", "s", PLACE, "Age of the last sight of the log's end: lag is that old. Grows while a broker is away."
     ),

@@ -111,7 +111,7 @@ READINGS: Final[dict[Metric, Callable[[Moment], Iterator[Reading]]]] = {
     "tally.dedupe.ids": _by_place(sum, lambda log, _: log.index_ids),
     "tally.dedupe.size": _by_place(sum, lambda log, _: log.index_bytes),
     "tally.generation": _by_place(max, lambda log, _: log.written.generation),
-    "tally.ready": _one(lambda moment: moment.ready),
+    "tally.ready": _one(lambda moment: int(moment.ready)),
     "tally.loop.age": _one(lambda moment: moment.now - moment.state.turned_at),
 }
 """How each counter and gauge is read. Histograms are recorded instead."""

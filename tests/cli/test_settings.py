@@ -38,6 +38,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "kafka": ('{"ssl.ca": "a", "fetch.min.bytes": 1}', {"ssl.ca": "a", "fetch.min.bytes": "1"}),
     "until_end": ("1", True),
     "again": ("on", True),
+    "accept_gap": ("on", True),
     "store_patience": ("10min", "10min"),
     "max_rejected_ratio": ("12.5 %", "12.5%"),
     "max_rejected_in_row": ("5_000", 5_000),

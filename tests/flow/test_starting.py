@@ -29,6 +29,9 @@ class Progresses:
     def progress(self) -> dict[LogId, Progress]:
         return dict(self.rows)
 
+    def retired_topics(self) -> set[str]:
+        return set()
+
     def rows_past_progress(self, log: LogId, generation: int, next_offset: int) -> bool:
         del log, generation, next_offset
         return self.past
@@ -38,7 +41,7 @@ class Progresses:
 
 
 def plan_of(folder: Path, store: Progresses, settings: MeterSettings) -> Plan:
-    return make_plan(list_sources([FileSource(folder)], lambda: 0), settings, store, again=False)
+    return make_plan(list_sources([FileSource(folder)], lambda: 0), settings, store)
 
 
 @pytest.fixture

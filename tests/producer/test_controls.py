@@ -69,9 +69,9 @@ def test_the_newest_report_holds_in_whatever_order_they_are_read(store: Store) -
     assert sent(store) == expected
 
 
-def test_reports_on_a_century_are_written(store: Store) -> None:
+def test_reports_on_many_years_are_written(store: Store) -> None:
     """More months than one insert may touch."""
-    minutes = [NOW // MINUTE * MINUTE + n * 30 * 86_400 * 1_000_000 for n in range(-300, 800)]
+    minutes = [NOW // MINUTE * MINUTE + n * 30 * 86_400 * 1_000_000 for n in range(-40, 80)]
     insert(store, *(total(minute=minute) for minute in minutes))
     assert len(sent(store)) == len(minutes)
 
@@ -88,7 +88,8 @@ def read(address: str, topic: str, store: Store, tell: Callable[[str], None] = p
 def test_it_goes_on_where_it_stopped_and_keeps_what_is_no_report(kafka: str, store: Store) -> None:
     topic = create_topic(kafka, 2)
     told: list[str] = []
-    produce(kafka, topic, [(0, to_wire(total())), (1, to_wire(instance())), (0, b"{}"), (0, b"\xff" * 2_000_000)])
+    records = [(0, to_wire(total())), (1, to_wire(instance())), (0, b"{}"), (0, b"\xff" * 2_000_000)]
+    produce(kafka, topic, records, message_max_bytes=4_000_000)
     found = read(kafka, topic, store, told.append)
     assert (found.records, found.totals, found.instances, found.removed, found.malformed) == (4, 1, 1, 0, 2)
     assert [line.partition(": ")[0] for line in told] == [f"{topic}/0/1", f"{topic}/0/2"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataflows.metering import Meters
-from dataflows.plan import list_sources, make_plan
+from dataflows.plan import Options, list_sources, make_plan
 from dataflows.reading import Control, Opened, Tick
 from dataflows.resume import start_of
 from dataflows.sources.base import LogEnd, Source
@@ -29,13 +29,16 @@ class NewStore:
     def progress(self) -> Mapping[LogId, Progress]:
         return {}
 
+    def retired_topics(self) -> set[str]:
+        return set()
+
     def rows_past_progress(self, log: LogId, generation: int, next_offset: int) -> bool:
         raise AssertionError((log, generation, next_offset))
 
 
 def plan(*sources: Source, again: bool = False) -> list[LogId]:
     listings = list_sources(sources, lambda: 0)
-    return [planned.listed.log for planned in make_plan(listings, SETTINGS, NewStore(), again=again).logs]
+    return [planned.listed.log for planned in make_plan(listings, SETTINGS, NewStore(), Options(again=again)).logs]
 
 
 def test_two_sources_of_one_content_are_refused_unless_it_is_meant(tmp_path: Path) -> None:

@@ -226,3 +226,31 @@ def test_files_without_a_record_and_what_is_no_file_pass() -> None:
     check_known_content([TOPIC, replace(TOPIC, log=LogId("usage", "4"))], {}, again=False)
     heads = [replace(FILE, log=LogId(name, "0"), identity={"uri": "-", "head": "h"}) for name in ("a", "b")]
     check_known_content(heads, {}, again=False)
+
+
+def test_a_gap_that_is_accepted_starts_a_generation_that_says_for_ever_what_is_gone() -> None:
+    stored = metered(TOPIC)
+    listed = replace(TOPIC, log_start=stored.next_offset + 7, log_end=stored.next_offset + 50)
+    with pytest.raises(SourceError, match="--accept-gap"):
+        start_of(listed, stored, SETTINGS, rows_past_progress=False)
+    with pytest.raises(UncleanStop, match="records are gone"):
+        start_of(listed, stored, SETTINGS, rows_past_progress=True, accept_gap=True)
+    start = start_of(listed, stored, SETTINGS, rows_past_progress=False, accept_gap=True)
+    first = listed.log_start
+    assert (start.progress.generation, start.progress.start_offset) == (stored.generation + 1, first)
+    assert (start.progress.next_offset, start.progress.mark.warm_offset, start.progress.mark.count_from) == (first,) * 3
+    assert (start.progress.clock, start.progress.counts.events) == (stored.clock, 0)
+    assert start.progress.source["gaps"] == [[stored.next_offset, first]]
+    assert "7 offsets" in start.note
+    # A later start keeps the first gap, and adds its own.
+    later = start_of(listed, start.progress, SETTINGS, rows_past_progress=False)
+    assert later.progress.source["gaps"] == [[stored.next_offset, first]]
+    again = start_of(
+        replace(listed, log_start=first + 10), later.progress, SETTINGS, rows_past_progress=False, accept_gap=True
+    )
+    assert again.progress.source["gaps"] == [[stored.next_offset, first], [first, first + 10]]
+
+
+def test_without_a_gap_accepting_one_changes_nothing() -> None:
+    start = start_of(TOPIC, metered(TOPIC), SETTINGS, rows_past_progress=True, accept_gap=True)
+    assert start.progress == metered(TOPIC)

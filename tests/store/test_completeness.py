@@ -121,3 +121,16 @@ def test_the_view_names_the_partition_that_holds_back(store: Store) -> None:
     store.write_progress([flush(at=part("t/slow", generation=2, next_offset=1, partitions=2))])
     assert store.query("SELECT partition FROM completeness WHERE generation = 1") == [("fast",)]
     assert store.query("SELECT next_offset FROM completeness WHERE partition = 'slow'") == [(1,)]
+
+
+def test_a_retired_topic_holds_nothing_back_until_it_is_revived(store: Store) -> None:
+    store.write_progress([flush(at=part("old/0", watermark=NOON - 7, partitions=3)), flush(at=part("new/0"))])
+    assert store.complete_to() is None
+    store.decide_topic("old", retired=True, decided_at=NOON, decided_by="tests")
+    assert store.complete_to() == NOON
+    assert store.retired_topics() == {"old"}
+    store.decide_topic("new", retired=True, decided_at=NOON, decided_by="tests")
+    assert store.complete_to() == END_OF_TIME
+    store.decide_topic("old", retired=False, decided_at=NOON + 1, decided_by="tests")
+    assert store.complete_to() is None
+    assert store.retired_topics() == {"new"}

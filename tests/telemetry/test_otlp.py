@@ -88,6 +88,6 @@ def test_a_collector_that_is_away_holds_nothing_up_and_is_said(tmp_path: Path) -
     )
     assert done.returncode == 0
     assert "opentelemetry" in done.stderr
-    assert all(line.startswith("tally: ") for line in done.stderr.splitlines())
+    assert all(line.startswith("tally: ") for line in done.stderr.splitlines()), done.stderr
     assert "s3cret" not in done.stderr
     assert time.monotonic() - began < 3 * without + 4 * EXPORT_TIMEOUT
