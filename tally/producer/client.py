@@ -1,13 +1,14 @@
 """One idempotent Kafka client for a producer's events and reports."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from dataflows.sources.kafka_topic import PASSING, KafkaTopic, Property, reason
 from schemas.errors import SettingsError, SourceError
-from tally.producer.outbox import Deliver
+from tally.producer.outbox import Deliver, Send
 from tally.producer.placement import spread
 
 FIXED: Final[Mapping[str, Property]] = {
@@ -78,6 +79,8 @@ class Client:
             self._producer = Producer(settings)
         except KafkaException as error:  # librdkafka names the property
             raise SettingsError(f"{self.uri}: {reason(error)}") from error
+        self.send: Send = partial(self._producer.produce, topic)
+        """Queue a record of events. Raises KafkaException."""
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says that, not why
@@ -104,10 +107,6 @@ class Client:
     def located(self) -> bool:
         """Say whether the partitions of every topic are known."""
         return not self._asked
-
-    def send(self, partition: int, key: bytes | None, value: bytes, deliver: Deliver) -> None:
-        """Queue a record of events. Raises KafkaException."""
-        self._producer.produce(self.topic, value, key, partition, deliver)
 
     def send_report(self, source: str, key: bytes, value: bytes, deliver: Deliver) -> None:
         """Queue a report: all of a producer's are in one partition, so that they are read in their order."""

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any, Final, NamedTuple
 
 from schemas.verdicts import END_OF_TIME, MAX_ID, MAX_QUANTITY, MIN_TIMESTAMP
@@ -30,7 +31,6 @@ os.register_at_fork(after_in_child=_random.seed)
 
 _CATEGORY: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 _object: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -162,7 +162,7 @@ class JsonWriter:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._tail = f'Z","source":{_quoted(source)}'
+        self._tail = f'Z","source":{encode_basestring(source)}'
 
     def __call__(self, event: UsageEvent) -> bytes:
         """Return a checked event's JSON, without line breaks."""
@@ -170,7 +170,7 @@ class JsonWriter:
         seconds, micros = divmod(timestamp, 1_000_000)
         end = f',"attributes":{attributes_json(attributes)}}}' if attributes else "}"
         return (
-            f'{{"event_id":{_quoted(event_id)},"org_id":{org_id},"project_id":{project_id},"category":"{category}",'
+            f'{{"event_id":{encode_basestring(event_id)},"org_id":{org_id},"project_id":{project_id},"category":"{category}",'
             f'"quantity":{quantity},"timestamp":"{_second(seconds)}.{micros:06d}{self._tail}{end}'
         ).encode()
 

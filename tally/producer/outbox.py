@@ -27,7 +27,7 @@ Deliver = Callable[[KafkaError | None, Message], None]
 class Send(Protocol):
     """Queue a record with the client."""
 
-    def __call__(self, partition: int, key: bytes | None, value: bytes, deliver: Deliver) -> None:
+    def __call__(self, value: bytes, key: bytes | None, partition: int, deliver: Deliver, /) -> None:
         """Return at once; the answer goes to `deliver`. Raises KafkaException where the client will not take it."""
         ...
 
@@ -142,18 +142,19 @@ class Outbox:
         partition = placement(event.org_id, event.event_id)
         if self._packing == "json":
             tally = {(event.category, event.timestamp - event.timestamp % MINUTE): (1, event.quantity)}
-            self._send(partition, key_of(event.org_id), line, tally, 1, weight, round_)
+            self._send(partition, key_of(event.org_id), line, Sent(self._answers, tally, 1, weight, round_))
             return
-        found = self._open.get(partition)
-        if self._packing == "arrow" and not fits_arrow(event):
+        if self._packing == "arrow" and event.attributes and not fits_arrow(event):
             alone = _Open(Lines(), round_, 0.0, weight)
-            alone.batch.add(event, line or self._json(event))
+            alone.batch.add(event, line)
             self._seal(partition, alone)
             return
+        found = self._open.get(partition)
         if found is not None and (
-            found.batch.size + len(line) + EVENT > self._batch_bytes or not found.batch.takes(event)
+            found.batch.size + len(line) + EVENT > self._batch_bytes
+            or (event.attributes and not found.batch.takes(event))
         ):
-            self._seal(partition, self._open.pop(partition))
+            self._close(partition)
             found = None
         if found is None:
             found = self._open[partition] = _Open(
@@ -161,21 +162,23 @@ class Outbox:
             )
         found.batch.add(event, line)
         found.weight += weight
-        if found.batch.events >= self._batch_events or found.batch.size >= self._batch_bytes:
-            self._seal(partition, self._open.pop(partition))
+        if found.batch.events >= self._batch_events:
+            self._close(partition)
+
+    def _close(self, partition: int) -> None:
+        self._seal(partition, self._open[partition])
+        del self._open[partition]  # only now: what could not be packed is still here
 
     def _seal(self, partition: int, done: _Open) -> None:
         batch = done.batch
+        sent = Sent(self._answers, batch.tally, batch.events, done.weight, done.round)
         # Events of several organisations may be in it: the partition is all that they share, so there is no key.
-        self._send(partition, None, batch.value(), batch.tally, batch.events, done.weight, done.round)
+        self._send(partition, None, batch.value(), sent)
 
-    def _send(
-        self, partition: int, key: bytes | None, value: bytes, tally: Tally, events: int, weight: int, round_: int
-    ) -> None:
-        sent = Sent(self._answers, tally, events, weight, round_)
-        self._sent[round_] += 1
+    def _send(self, partition: int, key: bytes | None, value: bytes, sent: Sent) -> None:
+        self._sent[sent.round] += 1
         try:
-            self._send_record(partition, key, value, sent)
+            self._send_record(value, key, partition, sent)
         except KafkaException as error:
             self._answers.append((sent, error.args[0], value))
         except BufferError:
@@ -184,7 +187,7 @@ class Outbox:
     def seal(self, now: float | None = None) -> None:
         """Send the batches that have waited long enough by then; all of them without a time."""
         for partition in [p for p, found in self._open.items() if now is None or found.until <= now]:
-            self._seal(partition, self._open.pop(partition))
+            self._close(partition)
 
     def settle(self) -> None:
         """Take in what the client has answered since the last time."""
@@ -240,8 +243,3 @@ class Outbox:
     def _fail(self, value: bytes, why: str, weight: int) -> None:
         self._failed.append(Failed(value, why, weight))
         self.failed = True
-
-
-def weight_of(event: UsageEvent, line: bytes, packing: Packing) -> int:
-    """Return the bytes that an event counts for while it is held."""
-    return EVENT + (len(line) or 2 * len(event.event_id)) + (RECORD if packing == "json" else 0)

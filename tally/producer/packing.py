@@ -200,7 +200,9 @@ def _present(attributes: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 def load(packing: Packing) -> None:
     """Load what a packing needs, now: at the end of a process nothing can be loaded any more."""
     if packing == "arrow":
-        import pyarrow  # noqa: PLC0415, F401
+        import pyarrow as pa  # noqa: PLC0415
+
+        pa.array([0], pa.int64())  # looks for pandas, and loads it where it is installed
 
 
 def batch_of(packing: Packing, source: str) -> Batch:

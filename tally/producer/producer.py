@@ -26,7 +26,7 @@ from tally.producer.errors import (
     Undelivered,
 )
 from tally.producer.events import Attributes, JsonWriter, UsageEvent, check, instant, new_event_id
-from tally.producer.outbox import Outbox, weight_of
+from tally.producer.outbox import EVENT, RECORD, Outbox
 from tally.producer.packing import Packing, load
 from tally.producer.reporting import Reporter
 from tally.producer.totals import Totals
@@ -98,6 +98,7 @@ class UsageProducer:
         self._packing: Packing = packing
         self._categories = None if catalogue is None else frozenset(catalogue.names)
         self._json = JsonWriter(source)
+        self._overhead = EVENT + (RECORD if packing == "json" else 0)
         reports_to = controls_topic(topic) if controls == DEFAULT else controls
         batched = packing != "json"
         client = Client(
@@ -155,8 +156,8 @@ class UsageProducer:
         and the same timestamp.
         """
         made = new_event_id() if event_id is None else event_id
-        event = UsageEvent(made, org_id, category, quantity, instant(timestamp), project_id, attributes)
-        self._add(event)
+        when = timestamp if type(timestamp) is int else instant(timestamp)
+        self._add(UsageEvent(made, org_id, category, quantity, when, project_id, attributes))
         return made
 
     def add_many(self, events: Iterable[UsageEvent]) -> int:
@@ -240,10 +241,12 @@ class UsageProducer:
 
     def _add(self, event: UsageEvent) -> None:
         check(event, self._categories)
+        if event.attributes:
+            event = event._replace(attributes=dict(event.attributes))  # the caller's own may change
         line = b"" if self._packing == "arrow" and not event.attributes else self._json(event)
         if len(line) > self._largest:
             raise ValueError(f"the event has {len(line):,} bytes; a record may have {self._largest:,}")
-        weight = weight_of(event, line, self._packing)
+        weight = self._overhead + (len(line) or 2 * len(event.event_id))
         outbox = self._outbox
         with self._engine.lock:
             if self._closing or outbox.failed or outbox.fatal or self._engine.refusal:

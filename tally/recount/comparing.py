@@ -1,7 +1,7 @@
 """Recounted rows, dead letters and counts against those of the store, in bounded memory."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 from schemas.differences import Checked, Place
@@ -13,7 +13,7 @@ from tally.units import show_instant
 
 Row = tuple[Any, ...]
 
-_KEY_SIZE: Final = 6
+_NAMES: Final = tuple(KEY.split(", "))
 _LOG: Final = "topic = {topic:String} AND partition = {partition:String} AND generation = {generation:UInt32}"
 
 
@@ -45,17 +45,18 @@ def compare_rows(store: Store, made: Scratch, generation: Progress, first: int, 
         "ORDER BY org_id, toString(category), project_id, dimensions, start, segment",
         {**_place(generation), "first": first, "end": end},
     )
-    for key, mine, theirs in merged(recounted, stored, _KEY_SIZE):
-        names = ("org_id", "category", "project_id", "dimensions", "window_start", "segment")
-        place = _place(generation, **dict(zip(names, key, strict=True)), window_start=show_instant(key[4]))
-        if theirs is not None and (theirs[3] < first or theirs[4] >= end):
-            straddling += 1
-        elif mine is None:
-            assert theirs is not None
-            law.compare(place, 0, int(theirs[0]), "the log has no events for this row")
-        else:
-            borrowed += mine[-1] > 0
-            _compare_row(law, place, mine[:-1], theirs)
+    with closing(merged(recounted, stored, len(_NAMES))) as pairs:
+        for key, mine, theirs in pairs:
+            named = dict(zip(_NAMES, key, strict=True))
+            place = _place(generation, **{**named, "window_start": show_instant(named["window_start"])})
+            if theirs is not None and (theirs[3] < first or theirs[4] >= end):
+                straddling += 1
+            elif mine is None:
+                assert theirs is not None
+                law.compare(place, 0, int(theirs[0]), "the log has no events for this row")
+            else:
+                borrowed += mine[-1] > 0
+                _compare_row(law, place, mine[:-1], theirs)
     return law, Apart(straddling, borrowed)
 
 
@@ -83,21 +84,19 @@ def compare_letters(store: Store, made: Scratch, generation: Progress, first: in
         f"AND offset >= {first} AND offset < {end} ORDER BY offset, `index`"
     )
     stored = store.stream(
-        f"SELECT offset, toInt64(`index`) AS place, toString(reason) FROM (SELECT * FROM dead_letters FINAL "
+        "SELECT offset, toInt64(`index`) AS place, toString(reason) FROM (SELECT * FROM dead_letters FINAL "
         "WHERE topic = {topic:String} AND partition = {partition:String} AND offset >= {first:UInt64} "
         "AND offset < {end:UInt64}) WHERE generation = {generation:UInt32} ORDER BY offset, place",
         {**_place(generation), "first": first, "end": end},
     )
-    for (offset, index), mine, theirs in merged(recounted, stored, 2):
-        if mine == theirs:
-            law.add(1, 1)
-            continue
-        place = _place(generation, offset=offset, index=index)
-        reasons = "rejected as {} in the log, {} in the store".format(
-            *("not at all" if one is None else one[0] for one in (mine, theirs))
-        )
-        law.add(int(mine is not None), int(theirs is not None))
-        law.name("difference", place, int(mine is not None), int(theirs is not None), reasons)
+    with closing(merged(recounted, stored, 2)) as pairs:
+        for (offset, index), mine, theirs in pairs:
+            sides = int(mine is not None), int(theirs is not None)
+            law.add(*sides)
+            if mine != theirs:
+                words = ["not at all" if one is None else f"as {one[0]}" for one in (mine, theirs)]
+                note = f"rejected {words[0]} in the log, {words[1]} in the store"
+                law.name("difference", _place(generation, offset=offset, index=index), *sides, note)
     return law
 
 
@@ -136,19 +135,22 @@ def compare_counts(made: Scratch, generation: Progress) -> Checked:
 
 
 def merged(
-    left: Iterator[Row], right: Iterator[Row], size: int, key: Callable[[Row], Any] = tuple
-) -> Iterator[tuple[Row, Row | None, Row | None]]:
-    """Merge two streams in the order of their first `size` columns: the key, the rest of each side (None: not there)."""
-    mine, theirs = next(left, None), next(right, None)
-    while mine is not None or theirs is not None:
-        keys = [key(one[:size]) for one in (mine, theirs) if one is not None]
-        least = min(keys)
-        here = mine if mine is not None and key(mine[:size]) == least else None
-        there = theirs if theirs is not None and key(theirs[:size]) == least else None
-        yield (
-            least,
-            None if here is None else tuple(islice(here, size, None)),
-            None if there is None else tuple(islice(there, size, None)),
-        )
-        mine = next(left, None) if here is not None else mine
-        theirs = next(right, None) if there is not None else theirs
+    left: Iterator[Row], right: Iterator[Row], size: int
+) -> Generator[tuple[Row, Row | None, Row | None], None, None]:
+    """Merge two streams in the order of their first `size` columns: the key, the rest of each side (None: not there).
+
+    Closing it closes both streams: a table with an open one cannot be dropped.
+    """
+    try:
+        mine, theirs = next(left, None), next(right, None)
+        while mine is not None or theirs is not None:
+            least = min(one[:size] for one in (mine, theirs) if one is not None)
+            here = mine if mine is not None and mine[:size] == least else None
+            there = theirs if theirs is not None and theirs[:size] == least else None
+            yield least, None if here is None else here[size:], None if there is None else there[size:]
+            mine = next(left, None) if here is not None else mine
+            theirs = next(right, None) if there is not None else theirs
+    finally:
+        for stream in (left, right):
+            if isinstance(stream, Generator):
+                stream.close()

@@ -114,7 +114,10 @@ def _odd_groups(group_by: Sequence[str], within: str) -> list[str]:
 
 
 def _select(when: str, fields: dict[str, str], reasons: dict[str, str]) -> str:
-    """Return a format's SELECT. `when` is the text of its timestamp, `reasons` are in the closed order; two of them are the same in every format."""
+    """Return a format's SELECT.
+
+    `when` is the text of its timestamp; `reasons` are in the closed order, but for the last one, which all have.
+    """
     asked = [f"{condition}, '{reason}'" for reason, condition in reasons.items()]
     return f"""
 SELECT offset, `index`, ts, multiIf({", ".join(asked)}, isNull(instant), 'bad_timestamp', '') AS reason,

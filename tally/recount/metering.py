@@ -29,8 +29,8 @@ VALUES: Final = (
 class Before:
     """What is known of the log before the first record that is read: clock and largest timestamp (0: none).
 
-    `whole`: it is known, so that every verdict is exact. Otherwise verdicts are certain only once the horizon has passed
-    and nothing from before can be the largest timestamp any more.
+    `whole`: it is known, so that every verdict is exact. Otherwise verdicts are certain only once the horizon has
+    passed and nothing from before can be the largest timestamp any more.
     """
 
     clock: int = 0
@@ -81,11 +81,11 @@ def _judged(settings: MeterSettings) -> str:
     again = "OVER (PARTITION BY org_id, event_id ORDER BY offset, `index`)"
     payload = "tuple(category, project_id, quantity, timestamp, dimensions)"
     start = f"timestamp - timestamp % {settings.window}"
-    late = f"max_before != 0 AND window_start + {settings.window} <= least(max_before, clock) - {settings.allowed_lateness}"
+    watermark = f"least(max_before, clock) - {settings.allowed_lateness}"
+    late = f"max_before != 0 AND window_start + {settings.window} <= {watermark}"
+    project = "project_id" if settings.group_by_project else "toUInt64(0)"
     return f"""
-        SELECT offset, `index`, borrowed, org_id, category, {"project_id" if settings.group_by_project else "toUInt64(0)"}
-                AS project_id,
-            dimensions, quantity, timestamp, bucket, apart, same, not_billable,
+        SELECT offset, `index`, borrowed, org_id, category, {project} AS project_id, dimensions, quantity, timestamp, bucket, apart, same, not_billable,
             {start} AS window_start, if({late}, 1 + intDiv(bucket, {LATE_BUCKETS}), 0) AS segment,
             multiIf(unfit != '', 'rejected', not_billable != '', 'not_billable',
                 apart < 0 OR apart > {settings.horizon_buckets}, 'accepted', same, 'duplicate', 'rejected') AS verdict,

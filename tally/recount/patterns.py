@@ -1,9 +1,9 @@
 """Which records plain SQL can judge, and how it takes them apart.
 
-SQL's JSON functions are laxer than the contract, or merely other: they take a byte order mark, read 3.0 as 3 and a number
-past 64 bits as text, and of a key that stands twice they take the first. So a record is judged in SQL only where a
-regular expression finds it to be of a plain form that can be read in one way alone: UTF-8; an object, an array of
-objects or objects a line; values that are strings, numbers of up to 18 digits, true, false, null, or one such object
+SQL's JSON functions are laxer than the contract, or merely other: they take a byte order mark, read 3.0 as 3 and a
+number past 64 bits as text, and of a key that stands twice they take the first. So a record is judged in SQL only
+where a regular expression finds it to be of a plain form that can be read in one way alone: UTF-8; an object, an array
+of objects or objects a line; values that are strings, numbers of up to 18 digits, true, false, null, or one such object
 more; keys without escapes, none of them twice. Anything else is *odd*: it is judged by the published contract
 (schemas/formats) instead, and everything that it touches is counted apart.
 """

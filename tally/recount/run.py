@@ -31,8 +31,10 @@ ODD_AT_ONCE: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class CameAgain:
-    """Ids that came again after the dedupe horizon, and so were counted again: events, those with the same payload,
-    and the longest time by the log's clock (microseconds, in whole buckets) after which one came."""
+    """Events whose id had come before the dedupe horizon, so that they were counted, and those with the same payload.
+
+    `longest` is the longest time by the log's clock after which one came, in microseconds, as whole buckets.
+    """
 
     events: int
     same_payload: int

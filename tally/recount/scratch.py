@@ -30,14 +30,19 @@ SETTINGS: Final = (
 """Of every statement: strings as JSON writes them at its shortest, and what does not fit in memory goes to disk."""
 
 _TABLES: Final = (
-    f"CREATE TABLE raw (offset UInt64, ts Int64, value String CODEC(ZSTD(1)), form UInt8 MATERIALIZED {FORM}) "
-    "ENGINE = MergeTree ORDER BY offset",
+    f"""
+    CREATE TABLE raw (offset UInt64, ts Int64, value String CODEC(ZSTD(1)), form UInt8 MATERIALIZED {FORM})
+    ENGINE = MergeTree ORDER BY offset
+    """,
     "CREATE TABLE categories (id Int64, name String) ENGINE = Memory",
     "CREATE TABLE odd (offset UInt64) ENGINE = MergeTree ORDER BY offset",
-    "CREATE TABLE events (offset UInt64, `index` UInt32, ts Int64, reason LowCardinality(String), "
-    "not_billable LowCardinality(String), org_id UInt64, has_id Bool, event_id String, category LowCardinality(String), "
-    "project_id UInt64, quantity Int64, timestamp Int64, dimensions String, borrowed Bool) "
-    "ENGINE = MergeTree ORDER BY (offset, `index`)",
+    """
+    CREATE TABLE events (offset UInt64, `index` UInt32, ts Int64, reason LowCardinality(String),
+        not_billable LowCardinality(String), org_id UInt64, has_id Bool, event_id String,
+        category LowCardinality(String), project_id UInt64, quantity Int64, timestamp Int64, dimensions String,
+        borrowed Bool)
+    ENGINE = MergeTree ORDER BY (offset, `index`)
+    """,
 )
 """`raw`: records as they were read, `ts` the broker's timestamp (0: none). `events`: decoded; `borrowed` ones by the
 contract. Instants are microseconds UTC."""
@@ -83,10 +88,13 @@ def scratch(store: Store, catalogue: Catalogue) -> Iterator[Scratch]:
             _fill(made, catalogue)
             yield made
         return
-    with tempfile.TemporaryDirectory(prefix="tally-recount-") as folder, open_store(f"chdb:{folder}/store") as engine:
-        with _database(engine) as made:
-            _fill(made, catalogue)
-            yield made
+    with (
+        tempfile.TemporaryDirectory(prefix="tally-recount-") as folder,
+        open_store(f"chdb:{folder}/store") as engine,
+        _database(engine) as made,
+    ):
+        _fill(made, catalogue)
+        yield made
 
 
 @contextmanager
@@ -98,8 +106,11 @@ def _database(engine: Store) -> Iterator[Scratch]:
         for table in _TABLES:
             engine.command(table.replace("CREATE TABLE ", f"CREATE TABLE {DATABASE}.", 1))
         yield Scratch(engine)
-    finally:
-        engine.command(f"DROP DATABASE IF EXISTS {DATABASE} SYNC")
+    except BaseException:
+        # Not SYNC: that would wait for whoever still reads of it, which may be what failed.
+        engine.command(f"DROP DATABASE IF EXISTS {DATABASE}")
+        raise
+    engine.command(f"DROP DATABASE IF EXISTS {DATABASE} SYNC")
 
 
 def _fill(made: Scratch, catalogue: Catalogue) -> None:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from tally.output import print_json, print_table
-from tally.recount.run import Recount
 from tally.reconcile.showing import FINDING_COLUMNS, LAW_COLUMNS, finding_row, law_document, law_row
+from tally.recount.run import Recount
 from tally.units import show_duration
 
 
@@ -32,8 +32,8 @@ def print_recount(found: Recount, *, as_json: bool) -> None:
     came = found.came_again
     if came.events:
         print(
-            f"{came.events:,} events had an id that had come before the dedupe horizon, {came.same_payload:,} of them with "
-            f"the same payload; the longest time between two was {show_duration(came.longest)} of the log's clock"
+            f"{came.events:,} events had an id that had come before the dedupe horizon, {came.same_payload:,} of them "
+            f"with the same payload; the longest time between two was {show_duration(came.longest)} of the log's clock"
         )
     else:
         print("no id came again after the dedupe horizon")

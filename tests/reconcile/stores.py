@@ -35,7 +35,7 @@ TABLES: Final = ("usage_windows", "progress", "dead_letters", "replays", "statem
 
 
 def build(folder: Path) -> Settings:
-    """Run two logs of traffic into a store, replay what was rejected as a conflict, rate the month, report it as sent."""
+    """Run two logs of traffic into a store, replay conflicts, rate the month, and report all as sent."""
     for number in range(2):
         write_log(folder / "in" / f"{number}.ndjson", 2_000, seed=number)
     settings = load_settings(store=f"chdb:{folder / 'store'}", sources=(str(folder / "in"),))

@@ -58,7 +58,7 @@ def test_dead_letters_past_progress_are_in_flight(store: Store) -> None:
 
 def successor(store: Store, start: str, source: str = "source") -> None:
     """Let a second generation of the log follow, which has counted nothing yet."""
-    zeros = "records events accepted late duplicates quantity".split()
+    zeros = ("records", "events", "accepted", "late", "duplicates", "quantity")
     insert(
         store,
         "progress",

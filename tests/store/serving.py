@@ -3,6 +3,7 @@
 Prints its URL, and serves until its standard input ends.
 """
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,16 @@ class ServerProcess:
         assert self._process is not None
         self._process.kill()
         self._finish()
+
+    def freeze(self) -> None:
+        """Let the process stand still: connections are taken and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the process go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
         """End the process as a signal handler would; return its exit status."""

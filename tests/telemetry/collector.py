@@ -69,8 +69,10 @@ class Collector:
     def total(self, name: str) -> float:
         """Return the sum of a counter's or gauge's points."""
         metric = self.metrics[name]
-        points = getattr(metric, metric.WhichOneof("data") or "sum").data_points
-        return sum(point.as_int if point.WhichOneof("value") == "as_int" else point.as_double for point in points)
+        points = metric.sum.data_points or metric.gauge.data_points
+        return sum(
+            float(point.as_int) if point.WhichOneof("value") == "as_int" else point.as_double for point in points
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

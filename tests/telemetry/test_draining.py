@@ -1,15 +1,27 @@
 """How long a run that was asked to stop waits for its store."""
 
+import signal
 import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from dataflows.reading import Control
+from schemas.catalogue import load_catalogue
 from schemas.errors import StoreUnavailable, TallyError
+from schemas.log import LogId
+from schemas.metering import MeterSettings
 from schemas.usage import Flush
 from sinks.retry import Retrying
+from sinks.store import open_store
 from tally.draining import GRACE, HUNG, Draining
+from tests.flow.processes import tally
+from tests.flow.running import run
+from tests.flow.traffic import write_log
+from tests.flow.truth import expected, records_of_file, stored
+from tests.store.serving import ServerProcess
 
 
 class Clock:
@@ -30,19 +42,19 @@ def away() -> None:
 def test_a_wait_ends_ten_seconds_after_the_stop() -> None:
     clock, control = Clock(), Control()
     draining = Draining(control, clock=clock)
-    asked = []
+    stopped = 0.0
 
-    def on_wait(message: str) -> None:
-        asked.append(message)
+    def on_wait(_: str) -> None:
+        nonlocal stopped
         if clock.now > 150 and not control.stop_requested:
             control.request_stop()
-            asked.append(clock.now)
+            stopped = clock.now
 
     retrying = Retrying(patience=None, on_wait=on_wait, should_stop=draining.over, sleep=clock.sleep, clock=clock)
     with pytest.raises(StoreUnavailable, match="does not answer"):
         retrying.run(away, what="writing")
-    (stopped,) = [found for found in asked if isinstance(found, float)]
     assert GRACE == 10
+    assert stopped > 150
     assert stopped + GRACE <= clock.now <= stopped + GRACE + 0.2
 
 
@@ -107,6 +119,35 @@ def test_a_hung_call_is_given_up_with_a_message() -> None:
         gone.set()
 
     draining = Draining(control, watch_calls=True, grace=-HUNG, leave=leave)
-    draining.writing(lambda _: (control.request_stop(), gone.wait(60))[0])(())
+
+    def write(_: Sequence[Flush]) -> None:
+        control.request_stop()
+        gone.wait(60)
+
+    draining.writing(write)(())
     assert gone.is_set()
     assert isinstance(left[0], StoreUnavailable)
+
+
+def test_a_run_whose_store_is_frozen_gives_up_in_time_and_loses_nothing(tmp_path: Path) -> None:
+    """A store that is gone is in tests/flow/test_faults.py; this one takes the connection and says nothing."""
+    write_log(tmp_path / "fed.ndjson", 400)
+    lines = (tmp_path / "fed.ndjson").read_bytes().splitlines(keepends=True)
+    with ServerProcess(tmp_path / "store") as server:
+        flags = ("-", "--name", "fed", "--store", server.url)
+        with run(*flags, feed=True) as stopped:
+            stopped.send(b"".join(lines[:200]))
+            stopped.until_counted(150)
+            server.freeze()
+            stopped.send(b"".join(lines[200:]))
+            began = time.monotonic()
+            assert stopped.end(signal.SIGTERM) == 1
+            assert GRACE < time.monotonic() - began < GRACE + HUNG + 8
+            assert "the store has not answered a write for 12 s" in stopped.said[-1]
+        server.thaw()
+        with (tmp_path / "fed.ndjson").open("rb") as again:
+            assert tally("run", *flags, stdin=again).returncode == 0
+        with open_store(server.url, create=False) as store:
+            settings = MeterSettings(load_catalogue())
+            truth = expected(records_of_file(tmp_path / "fed.ndjson", settings), settings)
+            assert stored(store, LogId("fed", "0")) == truth

@@ -169,7 +169,8 @@ def test_nothing_is_opened_or_loaded_where_nothing_is_asked_for(tmp_path: Path) 
 
 def test_debug_alone_tells_of_flushes_and_serves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     flow = Flow(load_settings(log_level="debug"))
-    assert flow.telemetry.endpoint is flow.telemetry.exporting is None
+    assert flow.telemetry.endpoint is None
+    assert flow.telemetry.exporting is None
     try:
         logs.set_up("json", "debug")
         flow.events(3)

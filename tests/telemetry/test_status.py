@@ -18,8 +18,7 @@ from sinks.store import Store, open_store
 from tally.cli import run
 from tally.status import rates, read_status
 from tally.units import SECOND, show_instant
-from tests.flow.processes import tally
-from tests.flow.running import Running
+from tests.flow.processes import start, tally
 from tests.flow.traffic import write_log
 from tests.store.serving import ServerProcess
 
@@ -155,12 +154,23 @@ def test_watching_a_run_shows_its_rate_and_survives_a_store_that_goes_away(tmp_p
     with ServerProcess(tmp_path / "store") as server:
         assert tally("run", str(tmp_path / "a.ndjson"), "--store", server.url).returncode == 0
         flags = ("status", "--store", server.url, "--watch", "--interval", "50ms", "--json")
-        with Running(flags) as watching:
+        watching = start(*flags)
+        try:
+            assert watching.stdout is not None
+            assert watching.stderr is not None
+            first, second = json.loads(watching.stdout.readline()), json.loads(watching.stdout.readline())
             server.kill()
-            watching.until(lambda line: "does not answer" in line)
+            assert "does not answer" in watching.stderr.readline()
             server.start()
-            assert watching.end(signal.SIGINT) == 0
-    looks = [json.loads(line) for line in watching.out.splitlines()]
-    assert looks[0]["total"]["events"] > 250
-    assert "events_per_second" not in looks[0]
-    assert all(look["events_per_second"] == look["logs"][0]["events_per_second"] == 0 for look in looks[1:])
+            # Looks go on: so many of them were not waiting in the pipe.
+            for _ in range(20):
+                assert json.loads(watching.stdout.readline())["total"] == first["total"]
+            watching.send_signal(signal.SIGINT)
+            watching.communicate(timeout=60)
+        finally:
+            watching.kill()
+            watching.communicate()
+    assert watching.returncode == 0
+    assert first["total"]["events"] > 250
+    assert "events_per_second" not in first
+    assert second["events_per_second"] == second["logs"][0]["events_per_second"] == 0
