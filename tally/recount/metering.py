@@ -85,7 +85,8 @@ def _judged(settings: MeterSettings) -> str:
     late = f"max_before != 0 AND window_start + {settings.window} <= {watermark}"
     project = "project_id" if settings.group_by_project else "toUInt64(0)"
     return f"""
-        SELECT offset, `index`, borrowed, org_id, category, {project} AS project_id, dimensions, quantity, timestamp, bucket, apart, same, not_billable,
+        SELECT offset, `index`, borrowed, org_id, category, {project} AS project_id, dimensions, quantity, timestamp,
+            bucket, apart, same, not_billable,
             {start} AS window_start, if({late}, 1 + intDiv(bucket, {LATE_BUCKETS}), 0) AS segment,
             multiIf(unfit != '', 'rejected', not_billable != '', 'not_billable',
                 apart < 0 OR apart > {settings.horizon_buckets}, 'accepted', same, 'duplicate', 'rejected') AS verdict,

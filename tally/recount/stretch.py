@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dataflows.resume import GAPS
 from schemas.errors import SettingsError
 from schemas.metering import MeterSettings
 from schemas.progress import Progress
@@ -76,11 +77,16 @@ def _start(
 ) -> Stretch:
     begin, before = generation.start_offset, Before()
     read_from = begin
+    over_gap = any(end == begin for _, end in generation.source.get(GAPS, ()))
     for one in generations:
-        if one.generation == generation.generation - 1 and one.next_offset == begin:
+        if one.generation != generation.generation - 1:
+            continue
+        if one.next_offset == begin:
             # The dedupe index of a generation that follows another is warmed from the other's mark.
             read_from = one.mark.warm_offset
             before = Before(one.mark.warm_clock or 0, one.mark.warm_max_timestamp or 0)
+        elif over_gap:
+            before = Before(one.clock or 0, one.max_timestamp or 0)
     reachable = again.listed.log_start <= read_from
     if not again.source.broker_clock or settings.trust_producer_time:
         if not reachable:

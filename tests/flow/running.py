@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-DEADLINE: Final = 120.0
+DEADLINE: Final = 200.0
 """Seconds after which a test gives up; nothing passes because of it."""
 
 QUICK: Final = ("--flush-interval", "10ms", "--progress-every", "1us")

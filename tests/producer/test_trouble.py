@@ -44,7 +44,7 @@ def add_all(producer: UsageProducer, some: list[UsageEvent]) -> None:
             some = [*failed.events, *some[failed.added :]]
 
 
-@pytest.mark.parametrize("how", ["restart", "kill"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("restart", marks=pytest.mark.slow)])
 def test_a_broker_that_comes_back_is_ridden_out(own_broker: Callable[..., Broker], how: str) -> None:
     broker = own_broker()
     topic = topics(broker.address)

@@ -123,9 +123,8 @@ def test_a_progress_count_altered(store: Store, change: str, laws: set[Law]) -> 
 
 def of_line(column: str, change: str) -> str:
     """Change a column of a statement's second line."""
-    return (
-        f"`lines.{column}` = arrayMap((x, i) -> if(i = 2, {change}, x), `lines.{column}`, arrayEnumerate(lines.amount))"
-    )
+    of = f"`lines.{column}`"
+    return f"{of} = arrayMap((x, i) -> if(i = 2, {change}, x), {of}, arrayEnumerate({of}))"
 
 
 @pytest.mark.parametrize(
