@@ -6,7 +6,8 @@ Nothing is lost by giving up: what was not written is read again by the next run
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from dataflows.reading import Control
@@ -59,20 +60,26 @@ class Draining:
             return True
         return self._stop_at is not None and self._clock() - self._stop_at >= self._grace
 
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Watch what is done inside for a call of the store that does not come back."""
+        self._called_at = self._clock()
+        try:
+            yield
+        finally:
+            self._called_at = None
+
     def writing(self, write: Callable[[Sequence[Flush]], None]) -> Callable[[Sequence[Flush]], None]:
-        """Return the store's write, watched for a call that does not come back."""
+        """Return the store's write, watched so."""
 
         def watched(flushes: Sequence[Flush]) -> None:
-            self._called_at = self._clock()
-            try:
+            with self.calling():
                 write(flushes)
-            finally:
-                self._called_at = None
 
         return watched
 
     def hung(self) -> bool:
-        """Say whether a write has been under way for GRACE + HUNG seconds since the run was asked to stop."""
+        """Say whether a call has been under way for GRACE + HUNG seconds since the run was asked to stop."""
         called, stop = self._called_at, self._stop_at
         if called is None or stop is None:
             return False
@@ -89,7 +96,7 @@ class Draining:
             time.sleep(LOOK_EVERY)
         self._leave(
             StoreUnavailable(
-                f"the store has not answered a write for {self._grace + HUNG:.0f} s since the run was asked to stop. "
+                f"the store has not answered for {self._grace + HUNG:.0f} s since the run was asked to stop. "
                 "Nothing that was counted is lost: run it again to go on"
             )
         )

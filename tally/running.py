@@ -8,7 +8,7 @@ from bytewax.run import cli_main
 
 from dataflows.reading import Control
 from dataflows.usage import Parts, usage_flow
-from schemas.errors import TallyError
+from schemas.errors import StoreError, TallyError
 from schemas.log import LogId
 from schemas.progress import Counts, Progress
 from schemas.usage import Flush
@@ -87,7 +87,11 @@ def run_here(settings: Settings, control: Control, watch: Watch, tell: Tell = sa
         execute(run.parts)
         if control.failure is not None:
             raise stopped(control.failure)
-        return _summary(run.store, run, watch)
+        with run.draining.calling():
+            return _summary(run.store, run, watch)
+    except StoreError as error:
+        stopped(error)
+        raise
     finally:
         run.close()
 

@@ -52,6 +52,7 @@ class UsageRun:
     control: Control
     parts: Parts
     opened: ExitStack
+    draining: Draining
     telemetry: Telemetry | None = None
 
     def close(self) -> None:
@@ -91,12 +92,12 @@ def prepare(
         store.migrate()
         plan = make_plan(listings, meter_settings, store, plan_options(settings))
         tell_notes(plan, tell)
-        meters, write = _watched(settings, meter_settings, plan, store, control, telemetry, tell, wrote)
-        read = ReadLogs(
-            plan, Pace(steady_clock, settings.flush_interval), control, _announcer(store, meter_settings, plan)
-        )
+        draining = Draining(control, watch_calls=not store.embedded)
+        meters, write = _watched(settings, meter_settings, plan, store, control, draining, telemetry, tell, wrote)
+        announce = _announcer(store, meter_settings, plan, draining)
+        read = ReadLogs(plan, Pace(steady_clock, settings.flush_interval), control, announce)
         parts = Parts(read, _decoding(decode), meters, write)
-        return UsageRun(settings, store, plan, control, parts, opened.pop_all(), telemetry)
+        return UsageRun(settings, store, plan, control, parts, opened.pop_all(), draining, telemetry)
 
 
 def plan_options(settings: Settings) -> Options:
@@ -116,13 +117,13 @@ def _watched(
     plan: Plan,
     store: Store,
     control: Control,
+    draining: Draining,
     telemetry: Telemetry | None,
     tell: Tell,
     wrote: Callable[[Sequence[Flush]], None],
 ) -> tuple[Meters, WriteUsage]:
     """Return the meters and the sink, and let the store wait; with telemetry, all of them tell its observer."""
     limits = RejectionLimits(settings.max_rejected_in_row, settings.max_rejected_ratio)
-    draining = Draining(control, watch_calls=not store.embedded)
     patience = None if settings.store_patience is None else settings.store_patience / MICROSECONDS
     store.retrying = Retrying(patience=patience, on_wait=partial(tell, level="warning"), should_stop=draining.over)
     write = draining.writing(store.write)
@@ -136,13 +137,14 @@ def _watched(
     return meters, WriteUsage(observer.writing(write), observer.then(wrote), control)
 
 
-def _announcer(store: Store, settings: MeterSettings, plan: Plan) -> Callable[[], None]:
+def _announcer(store: Store, settings: MeterSettings, plan: Plan, draining: Draining) -> Callable[[], None]:
     none = OpenRows(settings.catalogue.names).none()
 
     def announce() -> None:
-        plan.check_nobody_else_writes(store)
-        store.write([Flush(planned.progress, settings.format, none, ()) for planned in plan.logs])
-        plan.check_nobody_else_writes(store)
+        with draining.calling():
+            plan.check_nobody_else_writes(store)
+            store.write([Flush(planned.progress, settings.format, none, ()) for planned in plan.logs])
+            plan.check_nobody_else_writes(store)
 
     return announce
 

@@ -1,4 +1,4 @@
-"""`tally recount`: recount a range of a raw log by another path, and compare row by row."""
+"""`tally recount`: recount a range of a raw log in plain SQL, and compare it row by row."""
 
 import time
 from typing import Annotated, Final
@@ -53,7 +53,7 @@ def command(
     trust_producer_time: o.TrustProducerTimeOption = None,
     kafka: o.KafkaOption = None,
 ) -> None:
-    """Recount a range of a raw log by another path, compare it row by row, and exit 1 if anything differs.
+    """Recount a range of a raw log in plain SQL, compare it row by row, and exit 1 if anything differs.
 
     For example:
 

@@ -171,9 +171,11 @@ class Outbox:
 
     def _seal(self, partition: int, done: _Open) -> None:
         batch = done.batch
-        sent = Sent(self._answers, batch.tally, batch.events, done.weight, done.round)
+        value = batch.value()
+        weight = EVENT + RECORD + len(value)  # from now on it is one record
+        self.held += weight - done.weight
         # Events of several organisations may be in it: the partition is all that they share, so there is no key.
-        self._send(partition, None, batch.value(), sent)
+        self._send(partition, None, value, Sent(self._answers, batch.tally, batch.events, weight, done.round))
 
     def _send(self, partition: int, key: bytes | None, value: bytes, sent: Sent) -> None:
         self._sent[sent.round] += 1

@@ -1,0 +1,1 @@
+"""Reconciliation: every law that must hold between what was read, counted, kept and billed."""

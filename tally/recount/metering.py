@@ -13,6 +13,9 @@ from tally.recount.scratch import Scratch
 
 MAX_TOTAL: Final = 2**63 - 1
 
+CHUNK: Final = 100_000
+"""Events, about, that a running maximum is taken over at a time."""
+
 KEY: Final = "org_id, category, project_id, dimensions, window_start, segment"
 VALUES: Final = (
     "quantity",
@@ -40,45 +43,62 @@ class Before:
 
 def meter(made: Scratch, settings: MeterSettings, before: Before, *, broker_clock: bool) -> None:
     """Make `timed` and `judged` of `events`."""
-    made.create("timed", _timed(settings, before, broker_clock), "offset, `index`")
+    made.create("timed", _timed(settings, before, _chunk(made), broker_clock), "offset, `index`")
     made.create("judged", _judged(settings), "offset, `index`")
 
 
-def _timed(settings: MeterSettings, before: Before, broker_clock: bool) -> str:
-    earlier = "OVER (ORDER BY offset, `index` ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    largest = f"greatest(toInt64({before.max_timestamp}), max(if(admitted, timestamp, 0)) {earlier})"
+def _chunk(made: Scratch) -> str:
+    """Return what numbers stretches of about CHUNK events in log order."""
+    events, first, last = made.query("SELECT count(), min(offset), max(offset) FROM <events>")[0]
+    return f"intDiv(offset, {max(1, (last - first + 1) * CHUNK // max(1, events))})"
+
+
+def _running(source: str, value: str, chunk: str, seed: int, *, before: bool) -> str:
+    """Return `source` with the running maximum of `value` in log order as `running`, at each event or before it.
+
+    In two steps, so that memory does not grow with the log: a window keeps its whole partition, so partitions are
+    chunks, and what lies before a chunk comes from the maxima of the chunks.
+    """
+    end = "1 PRECEDING" if before else "CURRENT ROW"
+    return f"""
+        SELECT e.* EXCEPT (chunk), greatest(toInt64({seed}), c.earlier, max({value})
+            OVER (PARTITION BY e.chunk ORDER BY offset, `index` ROWS BETWEEN UNBOUNDED PRECEDING AND {end})) AS running
+        FROM (SELECT *, {chunk} AS chunk FROM ({source})) AS e
+        INNER JOIN (
+            SELECT chunk, max(largest) OVER (ORDER BY chunk ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS earlier
+            FROM (SELECT {chunk} AS chunk, max({value}) AS largest FROM ({source}) GROUP BY chunk)
+        ) AS c ON e.chunk = c.chunk
+    """
+
+
+def _timed(settings: MeterSettings, before: Before, chunk: str, broker_clock: bool) -> str:
+    clocked = "SELECT *, toInt64(0) AS clock FROM <events>"
+    latest, earliest = f"clock + {settings.max_future}", f"clock - {settings.max_age}"
     if broker_clock:
-        running = "max(ts) OVER (ORDER BY offset, `index` ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
-        clocked = f"SELECT *, greatest(toInt64({before.clock}), {running}) AS clock FROM <events>"
-        checked = (
-            f"timestamp <= clock + {settings.max_future} AND timestamp >= clock - {settings.max_age}",
-            f"timestamp > clock + {settings.max_future}",
-        )
+        running = _running("SELECT * FROM <events>", "ts", chunk, before.clock, before=False)
+        clocked = f"SELECT * EXCEPT (running), running AS clock FROM ({running})"
     elif settings.as_of is not None:
-        clocked = "SELECT *, toInt64(0) AS clock FROM <events>"
-        latest, earliest = settings.as_of + settings.max_future, settings.as_of - settings.max_age
-        checked = (f"timestamp BETWEEN {earliest} AND {latest}", f"timestamp > {latest}")
+        latest, earliest = str(settings.as_of + settings.max_future), str(settings.as_of - settings.max_age)
     else:
-        clocked = "SELECT *, toInt64(0) AS clock FROM <events>"
-        checked = ("true", "false")
+        latest, earliest = "timestamp", "timestamp"  # a file's events are not checked
     admitted = f"""
-        SELECT *, multiIf(reason != '', toString(reason), {checked[0]}, '', {checked[1]}, 'from_the_future', 'too_old')
-                AS unfit,
+        SELECT *, multiIf(reason != '', toString(reason), timestamp > {latest}, 'from_the_future',
+                timestamp < {earliest}, 'too_old', '') AS unfit,
             unfit = '' AS admitted
         FROM ({clocked})
     """
+    largest = _running(admitted, "if(admitted, timestamp, 0)", chunk, before.max_timestamp, before=True)
     if broker_clock:
-        return f"SELECT *, {largest} AS max_before FROM ({admitted})"
+        return f"SELECT * EXCEPT (running), running AS max_before FROM ({largest})"
     # A file's clock is the largest timestamp of the admitted events before this one, its own for the first.
     return f"""
-        SELECT * EXCEPT (clock, known), if(known = 0, timestamp, known) AS clock
-        FROM (SELECT *, {largest} AS max_before, greatest(max_before, toInt64({before.clock})) AS known
-            FROM ({admitted}))
+        SELECT * EXCEPT (clock, known, running), if(known = 0, timestamp, known) AS clock
+        FROM (SELECT *, running AS max_before, greatest(running, toInt64({before.clock})) AS known FROM ({largest}))
     """
 
 
 def _judged(settings: MeterSettings) -> str:
-    again = "OVER (PARTITION BY org_id, event_id ORDER BY offset, `index`)"
+    again = "OVER (PARTITION BY org_id, event_id ORDER BY offset, `index` ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"
     payload = "tuple(category, project_id, quantity, timestamp, dimensions)"
     start = f"timestamp - timestamp % {settings.window}"
     watermark = f"least(max_before, clock) - {settings.allowed_lateness}"

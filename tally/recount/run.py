@@ -25,7 +25,8 @@ from tally.recount.scratch import Scratch, add_borrowed, add_records, decode, od
 from tally.recount.stretch import Stretch
 from tally.rereading import LogAgain
 
-INSERT_BYTES: Final = 64 << 20
+INSERT_BYTES: Final = 16 << 20
+"""Bytes of records per insert: about eight times as much is held meanwhile."""
 ODD_AT_ONCE: Final = 1_000
 
 

@@ -12,13 +12,13 @@ INTRODUCTION: Final = """\
 
 <!-- Written by `make docs` from tally/telemetry/names.py: change it there. -->
 
-`metrics_address` serves them in Prometheus' text at `/metrics`, `otlp_endpoint` sends them to an OpenTelemetry collector;
-[OPERATIONS.md](OPERATIONS.md) says what to watch and what to do. Counters begin at 0 with the process, and count what has
-reached the store. All numbers of one scrape are of one moment, so `tally_events_total` is the sum of accepted,
-duplicates, not billable and rejected in each.
+`metrics_address` serves them in Prometheus' text at `/metrics`, `otlp_endpoint` sends them to an OpenTelemetry
+collector; [OPERATIONS.md](OPERATIONS.md) says what to watch and what to do. Counters begin at 0 with the process, and
+count what has reached the store. All numbers of one scrape are of one moment: in each, `tally_events_total` is the sum
+of accepted, duplicates, not billable and rejected.
 
-`topic` and `partition` are the log's. Files are summed by topic, without `partition`: a folder may hold many thousands. A
-metric of logs lacks those of which it cannot be said (the lag of standard input, a watermark before the first event).
+`topic` and `partition` are the log's. Files are summed by topic, without `partition`: a folder may hold many thousands.
+A metric of logs lacks those of which it cannot be said (the lag of standard input, a watermark before the first event).
 
 | OpenTelemetry | Prometheus | kind | unit | attributes | what it says |
 |---|---|---|---|---|---|

@@ -46,6 +46,7 @@ class Running:
         self.out = ""
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._feed: queue.Queue[bytes | None] = queue.Queue()
+        self._fed = threading.Event()
         targets = [self._hear, self._take, *([self._give] if feed else [])]
         self._helpers = [threading.Thread(target=target, daemon=True) for target in targets]
         for helper in self._helpers:
@@ -67,6 +68,7 @@ class Running:
             while (data := self._feed.get()) is not None:
                 self.process.stdin.write(data)
                 self.process.stdin.flush()
+                self._fed.set()
             self.process.stdin.close()
 
     def _finish(self) -> None:
@@ -89,6 +91,10 @@ class Running:
     def send(self, data: bytes) -> None:
         """Write to the process' standard input, without waiting until it is read."""
         self._feed.put(data)
+
+    def until_fed(self) -> None:
+        """Wait until what was sent first is in the process' hands, but for what a pipe holds (64 KiB)."""
+        assert self._fed.wait(DEADLINE)
 
     def close_input(self) -> None:
         self._feed.put(None)
@@ -143,7 +149,7 @@ class Running:
 
 def run(*arguments: str, **options: Any) -> Running:
     """Start `tally run`, flushing often."""
-    return Running(["run", *arguments, *QUICK], **options)
+    return Running(["run", *QUICK, *arguments], **options)
 
 
 def counted(line: str) -> int:

@@ -97,6 +97,22 @@ def test_a_run_that_is_stopped_while_its_store_is_away_says_so_and_the_next_one_
         assert in_store(server.url, FED) == log.truth
 
 
+def test_a_run_that_is_stopped_flushes_what_it_has_read(tmp_path: Path) -> None:
+    log, store_url = Fed(tmp_path, 12_000, pieces=1), f"chdb:{tmp_path / 'store'}"
+    with log.start(store_url, "--flush-interval", "1h", "--batch-bytes", "64KiB") as drained:
+        drained.send(log.pieces[0])
+        drained.until_fed()
+        assert drained.end(signal.SIGTERM) == 0
+        assert [counted(line) > 0 for line in drained.said] == [True]  # one flush, the last
+    with open_store(store_url, create=False) as store:
+        read = store.progress()[FED].next_offset
+    assert read > len(log.pieces[0]) // 2
+    records = [record for record in records_of_file(log.path, SETTINGS) if record.offset < read]
+    assert in_store(store_url, FED) == expected(records, SETTINGS)
+    assert log.again(store_url).returncode == 0
+    assert in_store(store_url, FED) == log.truth
+
+
 def test_a_run_out_of_patience_with_its_store_ends(tmp_path: Path) -> None:
     log = Fed(tmp_path, 300, pieces=2)
     with ServerProcess(tmp_path / "store") as server, log.start(server.url, "--store-patience", "1s") as ended:

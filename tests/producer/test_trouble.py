@@ -1,5 +1,6 @@
 """The broker away, restarted, gone for good; the process killed, forked, ended without a close: nothing in silence."""
 
+import os
 import re
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import pytest
@@ -286,32 +288,61 @@ def test_a_fork_takes_no_producer_along(kafka: str) -> None:
 
 
 BOUNDED = """
-import sys
+import os, sys
 from tally.producer import ProducerFull, UsageProducer
 from tests.producer.topics import events
-packing = sys.argv[1]
+address, topic, packing = sys.argv[1:]
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
-if packing == "arrow":
-    import pyarrow
-producer = UsageProducer("127.0.0.1:1", "usage", source="relay", packing=packing, max_bytes=64 << 20, timeout=0)
-before, added = resident(), 0
+producer = UsageProducer(address, topic, source="relay", packing=packing, max_bytes=32 << 20, timeout=1)
+if topic != "away":
+    producer.add_many(events(100))
+    producer.flush(60)
+print(flush=True)
+sys.stdin.readline()
+before = resident()
 try:
     for start in range(0, 10_000_000, 100):
         producer.add_many(events(100, start))
 except ProducerFull:
     print(resident() - before, producer.pending, flush=True)
-import os
 os._exit(0)
 """
 
 
+def held(address: str, topic: str, packing: Packing, pause: Callable[[], None]) -> tuple[int, int]:
+    """Fill a producer of 32 MiB in a process of its own; return the bytes that it has grown by and its events."""
+    command = [sys.executable, "-c", BOUNDED, address, topic, packing]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "\n"
+        pause()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        grown, pending = map(int, process.stdout.readline().split())
+        return grown, pending
+
+
 @PACKINGS
 def test_memory_is_bounded_while_the_broker_is_away(packing: Packing) -> None:
-    done = subprocess.run([sys.executable, "-c", BOUNDED, packing], capture_output=True, text=True, check=True)
-    grown, pending = map(int, done.stdout.split())
-    assert pending > 50_000
-    assert grown < 1.25 * (64 << 20), f"{grown:,} bytes for {pending:,} events"
+    grown, pending = held(NOWHERE, "away", packing, lambda: None)
+    assert pending > 30_000
+    assert grown < 1.3 * (32 << 20), f"{grown:,} bytes for {pending:,} events"
+
+
+def test_memory_is_bounded_while_the_broker_hangs(own_broker: Callable[..., Broker]) -> None:
+    """Records are in the client's queue then, not in ours."""
+    broker = own_broker()
+    assert broker.pid is not None
+    for packing in ALL:
+        topic = topics(broker.address)
+        try:
+            grown, pending = held(broker.address, topic, packing, partial(os.kill, broker.pid, signal.SIGSTOP))
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        assert pending > 30_000
+        assert grown < 1.3 * (32 << 20), f"{packing}: {grown:,} bytes for {pending:,} events"
 
 
 def test_the_package_is_light() -> None:
