@@ -1,3 +1,5 @@
+"""The hash of an answer: the same rows in any order are one hash, any other row is another."""
+
 from pathlib import Path
 from random import Random
 

@@ -1,3 +1,5 @@
+"""What a measured process is charged with: its own CPU seconds and memory, and an end when its time is up."""
+
 import os
 import sys
 from pathlib import Path
