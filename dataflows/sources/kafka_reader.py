@@ -215,8 +215,10 @@ class KafkaReader:
     def _judge(self, notice: Notice) -> None:
         if notice.code in PASSING:
             return  # the watcher sees it as well, and tells
-        log = self._logs[notice.partition]
         where = f"{self._topic.uri}: partition {notice.partition}"
+        log = self._logs.get(notice.partition)
+        if log is None:
+            raise SourceError(f"{self._topic.uri}: {notice.text}")  # of the client itself
         if notice.code not in OUT_OF_RANGE:
             raise SourceError(f"{where}, offset {notice.offset}: {notice.text}").at(log, notice.offset)
         wanted = self._next[notice.partition]
