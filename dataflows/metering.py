@@ -1,7 +1,6 @@
 """The third step of the flow: the meters of one worker's logs, fed with event batches, flushed at every tick."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from dataflows.meter import Meter
 from dataflows.reading import Control, Opened, Tick
@@ -12,8 +11,6 @@ from schemas.log import EventBatch, LogId
 from schemas.metering import MeterSettings
 from schemas.progress import Progress
 from schemas.usage import Flush
-
-STEP: Final = "meter"
 
 
 class Meters:

@@ -6,7 +6,7 @@ A Tick comes whenever it is time to flush, and as the last item of all.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 
@@ -163,7 +163,3 @@ class LogReading(StatelessSourcePartition[Item]):
             starts[planned.progress.log] = planned.progress.mark.warm_offset
         for source, starts in by_source.values():
             self._readers.append(source.open(starts))
-
-
-STEP: Final = "read"
-"""The step's name in the flow and in metrics."""

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from schemas.log import Int32s, Int64s
 from schemas.progress import Progress
 
@@ -66,8 +63,3 @@ class Flush:
     def at_end(self, log_end: int, seen_at: int) -> "Flush":
         """Return the same flush with a newer sight of the log's end in its progress."""
         return replace(self, progress=self.progress.at_end(log_end, seen_at))
-
-
-def rows_past(rows: UsageRows, next_offset: int) -> NDArray[np.bool_]:
-    """Return which rows were folded past `next_offset`: none, in what a meter flushes."""
-    return rows.last_offset >= next_offset

@@ -222,10 +222,6 @@ class Store:
         for table in usage_rows.tables(flushes):
             self._insert(usage_rows.TABLE, table)
 
-    def write_dead_letters(self, flushes: Sequence[Flush]) -> None:
-        """Insert the dead letters of all flushes."""
-        self._insert("dead_letters", dead_letter_table(flushes))
-
     def write_progress(self, flushes: Sequence[Flush]) -> None:
         """Insert the progress of all flushes; only once their rows are written."""
         self._insert("progress", progress_table(flushes))

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from schemas.errors import TallyError
 from schemas.usage import Flush
-
-STEP: Final = "write"
 
 
 class Halt(Protocol):
