@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "source": "List the topics that were read, and retire those of which nothing will come any more.",
     "controls": "Read what producers say that they sent, to be compared with what arrived.",
     "recount": "Recount a range of a raw log in plain SQL, compare it row by row, and exit 1 if anything differs.",
+    "plan": "Print what a load needs: workers, partitions, memory, recovery time, Kafka, ClickHouse, cost.",
     "rate": "Price a period's usage by contract: print statements and keep them in the store.",
     "generate": "Write realistic traffic, the same for the same seed, with the exact totals that must come out of it.",
     "demo": "Show the whole of it: traffic, a run that is killed and resumed, usage, statements, and a comparison.",
