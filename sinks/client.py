@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import StoreError
-from sinks import embedded
+from sinks import embedded, replicated
 from sinks.failures import explain
 from sinks.url import EMBEDDED_DATABASE, EmbeddedUrl, ServerUrl, StoreUrl
 
@@ -82,6 +82,7 @@ def _server(url: ServerUrl) -> Client:
             autogenerate_session_id=False,
             dedicated_pool=True,
             tz_mode="aware",
+            settings=dict(replicated.SETTINGS) if url.cluster else None,
         )
         # Set afterwards: connecting to a database that `migrate` has yet to make would fail.
         client.database = url.database

@@ -1,5 +1,9 @@
-"""Where a store is: `chdb:PATH`, `clickhouse://user:password@host:8123/db` or `clickhouses://…` (TLS)."""
+"""Where a store is: `chdb:PATH`, `clickhouse://user:password@host:8123/db` or `clickhouses://…` (TLS).
 
+`?cluster=NAME` after a server's database says that its tables are replicated and sharded (see `sinks.replicated`).
+"""
+
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,6 +16,7 @@ EMBEDDED_DATABASE: Final = "tally"
 table that is missing could be answered by a file of that name."""
 
 _FORMS: Final = "chdb:PATH, clickhouse://user:password@host:8123/database or clickhouses://… (TLS)"
+_CLUSTER: Final = re.compile(r"cluster=([A-Za-z0-9_.-]{1,64})")
 _SCHEMES: Final = {"clickhouse": (False, 8123), "clickhouses": (True, 8443)}
 
 
@@ -35,12 +40,15 @@ class ServerUrl:
     password: str = field(repr=False)
     database: str | None
     secure: bool
+    cluster: str | None = None
+    """The ClickHouse cluster over which tables are replicated and sharded; None for a single server."""
 
     def __str__(self) -> str:
         """Return the URL without its password: what messages and logs may show."""
         scheme = "clickhouses" if self.secure else "clickhouse"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{self.user}@{host}:{self.port}" + (f"/{self.database}" if self.database else "")
+        path = f"/{self.database}" if self.database else ""
+        return f"{scheme}://{self.user}@{host}:{self.port}{path}" + (f"?cluster={self.cluster}" if self.cluster else "")
 
     @property
     def loopback(self) -> bool:
@@ -85,10 +93,21 @@ def _server(scheme: str, url: str) -> ServerUrl:
         ) from error
     if not host:
         raise SettingsError(f"store {scheme}://…: no host; write {_FORMS}")
-    if parts.query or parts.fragment:
-        raise SettingsError(f"store {scheme}://{host}: nothing may follow the database; percent-encode '?' and '#'")
+    cluster = _CLUSTER.fullmatch(parts.query)
+    if (parts.query and not cluster) or parts.fragment:
+        raise SettingsError(
+            f"store {scheme}://{host}: nothing but ?cluster=NAME may follow the database; percent-encode '?' and '#'"
+        )
     database = unquote(parts.path.strip("/"))
     if "/" in database:
         raise SettingsError(f"store {scheme}://{host}: {database!r} is no database name; write {_FORMS}")
     user = unquote(parts.username) if parts.username else "default"
-    return ServerUrl(host, port or default_port, user, unquote(parts.password or ""), database or None, secure)
+    return ServerUrl(
+        host,
+        port or default_port,
+        user,
+        unquote(parts.password or ""),
+        database or None,
+        secure,
+        cluster[1] if cluster else None,
+    )
