@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers; tests that share a broker stay in one of them (tests/conftest.py).
 SPREAD := -n 2 --dist loadgroup
 
-.PHONY: help demo test test-long check fmt bench docs setup clean
+.PHONY: help demo test test-long chaos check fmt bench measure docs setup clean
 
 help: ## List what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: setup ## The ordinary suite, over a real Kafka broker too (a JVM and Maven
 test-long: setup ## Every test, the slow ones too, with 20,000 examples of each property of the meter.
 	@TALLY_TEST_EXAMPLES=$${TALLY_TEST_EXAMPLES:-20000} $(PYTEST) $(SPREAD) -o timeout=7200 $(ARGS)
 
+chaos: setup ## 1,000 kills and 200 faults of store and brokers under load, then every count compared; ARGS="--seed N".
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 check: setup ## Lint, formatting and strict types.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -37,6 +40,9 @@ fmt: setup ## Format the code and sort its imports.
 
 bench: setup ## Measure events a second from a file and from Kafka, beside other engines; see benchmarks/RESULTS.md.
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+measure: setup ## Measure operations: telemetry's cost, memory a row and an id, recovery after a kill, delay to visible.
+	@$(BIN)/python -m benchmarks.operations $(ARGS)
 
 docs: setup ## Write docs/settings.md and docs/metrics.md from the settings and the metrics themselves.
 	@$(BIN)/python -m tally.settings_page > docs/settings.md

@@ -20,10 +20,13 @@ from dataflows.scan import NOT_TAKEN, SMALLEST_EVENT, Columns, new_columns, scan
 from dataflows.scan_groups import Dimensions, Groups
 from dataflows.scan_names import TextTable
 from dataflows.scan_words import SLACK
+from schemas.formats.base import Context, Rejected
 from schemas.formats.judge import Judge, Judged
+from schemas.formats.kept import kept_of
 from schemas.formats.sentry_outcomes import OUTCOMES
+from schemas.formats.strict_json import load_first
 from schemas.formats.values import ARROW
-from schemas.log import EventBatch, Int64s, RecordBatch, UInt64s
+from schemas.log import NO_VALUES, EventBatch, Int64s, RecordBatch, UInt64s
 from schemas.metering import MeterSettings
 from schemas.verdicts import ACCEPTED
 
@@ -32,6 +35,11 @@ SENTRY: Final = "sentry-outcomes"
 
 LARGEST_NUMBER: Final = 65_535
 """A category with a larger number is left to the contract: the scan finds a number's row by its place in a list."""
+
+
+_NEVER_FOUND: Final = b'"'
+"""No text that the scan looks up holds a bare quote. A category whose events' attributes are kept stands under such a
+name, and under its own so many rows later that the scan knows it by its row: of all others it asks nothing more."""
 
 
 class Decoder:
@@ -48,19 +56,31 @@ class Decoder:
         self._judge = Judge(settings)
         self._format = settings.format
         self._key = key
-        self._names = TextTable(name.encode() for name in catalogue.names)
-        self._ids = list_of_ids(catalogue.row_by_id())
+        keeping = {row for row, keep in catalogue.keeps().items() if keep.attributes}
+        plain = [
+            _NEVER_FOUND + name.encode() if row in keeping else name.encode()
+            for row, name in enumerate(catalogue.names)
+        ]
+        kept = [
+            name.encode() if row in keeping else 2 * _NEVER_FOUND + name.encode()
+            for row, name in enumerate(catalogue.names)
+        ]
+        self._names = TextTable([*plain, *kept] if keeping else plain)
+        self._plain = len(plain)
+        self._keeping = bool(keeping) and self._format == NATIVE
+        self._context = Context.of(settings)
+        self._ids = list_of_ids({id_: row for id_, row in catalogue.row_by_id().items() if row not in keeping})
         self._groups = Groups(settings.group_by) if settings.group_by else None
         self._dimensions = Dimensions(key)
         self._subreasons = {"": 0, **{name: number for number, name in enumerate(OUTCOMES) if number}}
-        self._arrow = ArrowReader(
-            catalogue.row_by_name(), self._names, key, self._judge, grouped=bool(settings.group_by)
-        )
+        rows = {name: row for name, row in catalogue.row_by_name().items() if row not in keeping}
+        self._arrow = ArrowReader(rows, TextTable(plain), key, self._judge, grouped=bool(settings.group_by))
 
     def __call__(self, records: RecordBatch) -> EventBatch:
         """Decode a batch. Never raises for any bytes."""
         self._dimensions.forget()
-        columns, rows = self._scan(records)
+        kept_at = np.zeros(len(records.data) // SMALLEST_EVENT + 2 if self._keeping else 1, np.int64)
+        columns, rows = self._scan(records, kept_at)
         left = np.flatnonzero(columns.verdict[:rows] == NOT_TAKEN)
         self.taken += rows - len(left)
         judgement = Judgement(self._key, self._dimensions, self._subreasons)
@@ -79,6 +99,9 @@ class Decoder:
                 else:
                     for row, judged in enumerate(piece, first):
                         judgement.add(row, judged)
+        if kept_at[0]:
+            self._keep(records, columns, rows, kept_at, judgement)
+        if judgement.raws or judgement.kept:
             judgement.write(columns)
             self.judged += len(judgement.raws)
         data, record, index, starts, ends = records.data, columns.record, columns.position, columns.start, columns.end
@@ -109,9 +132,26 @@ class Decoder:
             tuple(self._subreasons),
             raw,
             judgement.details,
+            judgement.kept,
         )
 
-    def _scan(self, records: RecordBatch) -> tuple[Columns, int]:
+    def _keep(self, records: RecordBatch, columns: Columns, rows: int, kept_at: Int64s, judgement: Judgement) -> None:
+        """Read what is kept of the events that the scan took; what it refuses is judged like any other event."""
+        data = records.data
+        marked = np.flatnonzero((columns.verdict[:rows] == ACCEPTED) & (columns.subreason[:rows] < 0))
+        places = kept_at[-columns.subreason[marked]]
+        columns.subreason[marked] = 0
+        for row, place in zip(marked.tolist(), places.tolist(), strict=True):
+            start, end = int(columns.start[row]), int(columns.end[row])
+            attributes = {} if place < 0 else load_first(data[place:end].decode())
+            found = kept_of(attributes, int(columns.category[row]), self._context, "attributes")
+            if isinstance(found, Rejected):
+                self.taken -= 1
+                judgement.add(row, Judged(data[start:end], found))
+            elif found != NO_VALUES:
+                judgement.kept[row] = found
+
+    def _scan(self, records: RecordBatch, kept_at: Int64s) -> tuple[Columns, int]:
         """Return the scan's columns and how many rows of them are filled."""
         count = len(records)
         if self._format not in {NATIVE, SENTRY}:
@@ -125,15 +165,24 @@ class Decoder:
         columns = new_columns(count + len(records.data) // SMALLEST_EVENT + 1)
         # Records with too little behind them to be read a word at a time are scanned in a copy that has more.
         in_place = int(np.searchsorted(ends, len(records.data) - SLACK, side="right"))
-        rows = self._scan_part(records.data, 0, starts, ends, 0, in_place, columns, 0) if in_place else 0
+        rows = self._scan_part(records.data, 0, starts, ends, 0, in_place, columns, kept_at, 0) if in_place else 0
         if in_place < count:
             shift = int(starts[in_place])
             rest = records.data[shift:] + bytes(SLACK)
-            rows = self._scan_part(rest, shift, starts, ends, in_place, count, columns, rows)
+            rows = self._scan_part(rest, shift, starts, ends, in_place, count, columns, kept_at, rows)
         return columns, rows
 
     def _scan_part(
-        self, data: bytes, shift: int, starts: Int64s, ends: Int64s, first: int, last: int, columns: Columns, row: int
+        self,
+        data: bytes,
+        shift: int,
+        starts: Int64s,
+        ends: Int64s,
+        first: int,
+        last: int,
+        columns: Columns,
+        kept_at: Int64s,
+        row: int,
     ) -> int:
         return scan_records(
             np.frombuffer(data, np.uint8),
@@ -148,8 +197,10 @@ class Decoder:
             self._dimensions.hashes,
             self._key,
             self._names.address,
+            self._plain,
             self._ids.ctypes.data,
             columns,
+            kept_at,
             row,
         )
 

@@ -2,23 +2,27 @@
 
 import numpy as np
 
-from dataflows.hashing import MAX_TEXT, hash_events
+from dataflows.hashing import MAX_TEXT, hash_events, hash_kept
 from dataflows.scan import Columns
 from dataflows.scan_groups import Dimensions
 from dataflows.scan_words import SLACK
 from schemas.formats.base import Rejected
 from schemas.formats.judge import Judged
-from schemas.log import UInt64s
+from schemas.log import NO_VALUES, KeptValues, UInt64s
 from schemas.verdicts import ACCEPTED, NOT_BILLABLE, code_of
 
 
 class Judgement:
-    """The judged events of one batch: `raws` has each one's own bytes by row, `details` what was wrong with it."""
+    """The judged events of one batch.
+
+    By row, `raws` has each one's own bytes, `details` what was wrong with it, `kept` what is kept of its attributes.
+    """
 
     def __init__(self, key: UInt64s, dimensions: Dimensions, subreasons: dict[str, int]) -> None:
         """Values of dimensions and words for what is not billable get their rows in those two, which may grow."""
         self.raws: dict[int, bytes] = {}
         self.details: dict[int, str] = {}
+        self.kept: dict[int, KeptValues] = {}
         self._key = key
         self._dimensions = dimensions
         self._subreasons = subreasons
@@ -37,6 +41,8 @@ class Judgement:
         event_id = b"" if outcome.event_id is None else outcome.event_id.encode()
         assert len(event_id) <= MAX_TEXT, f"an event id of {len(event_id)} bytes: the hash's keys do not reach"
         self._ids.append(event_id)
+        if outcome.kept != NO_VALUES:
+            self.kept[row] = outcome.kept
         word = outcome.not_billable
         self._decoded.append(
             (
@@ -60,8 +66,12 @@ class Judgement:
                 if column is not columns.record and column is not columns.position:
                     column[rows] = 0
             columns.verdict[rows] = codes
-        if not self._decoded:
-            return
+        if self._decoded:
+            self._write_decoded(columns)
+        for row, kept in self.kept.items():
+            columns.payload[row] ^= hash_kept(self._key, kept)
+
+    def _write_decoded(self, columns: Columns) -> None:
         values = np.array(self._decoded, np.int64).T.copy()
         rows = values[0]
         columns.verdict[rows] = values[1]

@@ -20,7 +20,7 @@ import numpy as np
 
 from dataflows.compiled import compiled
 from dataflows.scan_words import Bytes, as_word, high_product, inlined, text_word, word_at
-from schemas.log import Int32s, Int64s, UInt64s
+from schemas.log import Int32s, Int64s, KeptValues, UInt64s
 
 MAX_TEXT: Final = 6144
 """The longest text that an identity can have, in bytes: more than a CloudEvent's source and id, of 1,280 characters."""
@@ -49,6 +49,12 @@ def hash_dimensions(key: UInt64s, dimensions: str) -> tuple[int, int]:
         return 0, 0
     found = hashlib.blake2b(dimensions.encode(), digest_size=16, key=key[:8].tobytes()).digest()
     return int.from_bytes(found[:8], "little"), int.from_bytes(found[8:], "little")
+
+
+def hash_kept(key: UInt64s, kept: KeptValues) -> np.uint64:
+    """Return 64 bits of what is kept of an event, for its payload: a repeat with another amount is no duplicate."""
+    text = f"{len(kept.value)}:{kept.value}{kept.amount}".encode()
+    return np.uint64(int.from_bytes(hashlib.blake2b(text, digest_size=8, key=key[8:16].tobytes()).digest(), "little"))
 
 
 @inlined

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dataflows import meter_kernel as k
 from dataflows.dedupe import DedupeIndex
+from dataflows.kept_events import KeptEvents
 from dataflows.marks import Turns, from_state
 from dataflows.open_rows import OpenRows
 from schemas.log import EventBatch, Int64s
@@ -76,6 +77,7 @@ class Meter:
         self._rows = OpenRows(settings.catalogue.names)
         self._turns = Turns(settings)
         self._dead_letters: list[DeadLetter] = []
+        self._kept = KeptEvents(settings) if settings.catalogue.keeps() else None
         self._end_replay_at(self._next_offset)
 
     def add(self, batch: EventBatch) -> Verdicts:
@@ -98,19 +100,23 @@ class Meter:
             self._end_replay_at(int(records.offsets[first]) if first < len(records) else records.next_offset)
         if first < len(records):
             self._meter(batch, verdicts, event_ends, first, len(records))
-            self._collect(batch, verdicts, int(event_ends[first - 1]) if first else 0)
+            first_event = int(event_ends[first - 1]) if first else 0
+            self._collect(batch, verdicts, first_event)
+            if self._kept is not None:
+                self._kept.collect(batch, verdicts.verdict, first_event)
         self._next_offset = max(self._next_offset, records.next_offset)
         return verdicts
 
     def flush(self) -> Flush:
-        """Return the rows and dead letters that changed since the last flush, and the progress that covers them."""
+        """Return the rows, kept events and dead letters since the last flush, and the progress that covers them."""
         letters, self._dead_letters = tuple(self._dead_letters), []
         if self._replaying:
             return Flush(self.progress, self.settings.format, self._rows.none(), letters)
         rows = self._rows.take_changed()
         self._drop_closed()
         self.progress = self._current_progress()
-        return Flush(self.progress, self.settings.format, rows, letters)
+        kept = None if self._kept is None else self._kept.take()
+        return Flush(self.progress, self.settings.format, rows, letters, kept)
 
     @property
     def replaying(self) -> bool:

@@ -132,6 +132,7 @@ def make_plan(
     Raises SourceError, UncleanStop or what the store raises; nothing was read or written then.
     """
     known = store.progress()
+    listings = [_newer(listing, known) for listing in listings]
     _check_retired(listings, store.retired_topics())
     planned: list[PlannedLog] = []
     notes: list[Note] = []
@@ -143,6 +144,19 @@ def make_plan(
             planned.append(PlannedLog(source, log, progress, known.get(log.log)))
             notes += [Note(start.note, log.log, progress.next_offset)] if start.note else []
     return Plan(tuple(planned), tuple(notes))
+
+
+def _newer(listing: Listing, known: Mapping[LogId, Progress]) -> Listing:
+    """Return a listing, a new one where a topic's log ends before what was metered of it.
+
+    A run that was thought dead may have gone on between the listing and the look at progress; a log that has lost its
+    tail ends there again. `seen_at` stays: what was there then lies below the newer ends as well.
+    """
+    for log in listing.logs:
+        stored = known.get(log.log)
+        if stored is not None and not log.finite and log.log_end is not None and stored.next_offset > log.log_end:
+            return listing._replace(logs=listing.source.list_logs())
+    return listing
 
 
 def _start(

@@ -11,7 +11,7 @@ from dataflows.sources.base import ListedLog
 from schemas.errors import SourceError, UncleanStop
 from schemas.log import LogId
 from schemas.metering import MeterSettings
-from schemas.progress import Counts, Mark, Progress
+from schemas.progress import REMETER, Counts, Mark, Progress
 
 CONTENT_KEYS: Final = ("topic_id", "size", "head", "tail")
 """The parts of a log's identity that name its content; the rest (`uri`) says where it was found."""
@@ -22,6 +22,8 @@ Content = tuple[int, str, str]
 
 GAPS: Final = "gaps"
 """In a progress' source: the ranges [first, past the last] of offsets that were gone before they could be metered."""
+KEPT: Final = "kept"
+"""In a progress' source: the categories whose events the generation keeps, by name; absent where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +55,27 @@ def start_of(
     """
     fingerprint = settings.fingerprint()
     if stored is None:
-        return Start(_fresh(listed, fingerprint, generation=1))
+        return Start(_fresh(listed, settings, generation=1))
     changed = changed_identity(listed, stored)
     if changed and again:
-        return Start(_fresh(listed, fingerprint, stored.generation + 1), f"{listed.log}: metered again from its start")
+        return Start(_fresh(listed, settings, _number_after(stored)), f"{listed.log}: metered again from its start")
     if changed:
         raise SourceError(_not_the_same(listed, stored, changed))
     gap = listed.log_start > stored.next_offset
     if not (gap and accept_gap):
         _check_range(listed, stored)
-    kept = {GAPS: stored.source[GAPS]} if GAPS in stored.source else {}
-    stored = replace(stored, partitions=listed.partitions, source={**listed.identity, **kept}, finite=listed.finite)
+    own: dict[str, Any] = {name: stored.source[name] for name in (GAPS, KEPT, REMETER) if name in stored.source}
+    stored = replace(stored, partitions=listed.partitions, source={**listed.identity, **own}, finite=listed.finite)
     if gap:
-        return _over_gap(listed, stored, fingerprint, rows_past_progress)
+        return _over_gap(listed, stored, settings, rows_past_progress)
     done = finished(listed, stored)
     if done:
         return Start(stored)  # nothing is read of it any more, under whatever settings
     if stored.mark.warm_offset < listed.log_start:  # first: changed settings cannot warm an index from it either
         return _without_mark(listed, stored, settings, rows_past_progress)
+    if stored.candidate:
+        note = f"{listed.log}: it was metered again up to here: generation {_number_after(stored)} starts here"
+        return Start(_next_generation(stored, settings, stored.mark), note)
     if stored.fingerprint != fingerprint:
         if rows_past_progress:
             raise UncleanStop(
@@ -79,8 +84,8 @@ def start_of(
                 "with the settings as they were, so that progress covers them, and change the settings then. Nothing "
                 "was written."
             )
-        note = f"{listed.log}: the metering settings changed: generation {stored.generation + 1} starts here"
-        return Start(_next_generation(stored, fingerprint, stored.mark), note)
+        note = f"{listed.log}: the metering settings changed: generation {_number_after(stored)} starts here"
+        return Start(_next_generation(stored, settings, stored.mark), note)
     return Start(stored)
 
 
@@ -89,31 +94,44 @@ def finished(listed: ListedLog, stored: Progress) -> bool:
     return listed.finite and listed.log_end is not None and stored.next_offset >= listed.log_end
 
 
-def _fresh(listed: ListedLog, fingerprint: str, generation: int) -> Progress:
+def kept_by(settings: MeterSettings) -> dict[str, list[str]]:
+    """Return the part of a progress' source that names what a generation of these settings keeps (KEPT)."""
+    names = [settings.catalogue.names[row] for row in settings.catalogue.keeps()]
+    return {KEPT: sorted(names)} if names else {}
+
+
+def _fresh(listed: ListedLog, settings: MeterSettings, generation: int) -> Progress:
     first = listed.log_start
     return Progress(
         log=listed.log,
         generation=generation,
-        fingerprint=fingerprint,
+        fingerprint=settings.fingerprint(),
         start_offset=first,
         next_offset=first,
         mark=Mark(first, None, None, first),
         partitions=listed.partitions,
-        source=listed.identity,
+        source={**listed.identity, **kept_by(settings)},
         finite=listed.finite,
     )
 
 
-def _next_generation(stored: Progress, fingerprint: str, mark: Mark) -> Progress:
+def _next_generation(stored: Progress, settings: MeterSettings, mark: Mark) -> Progress:
     """Start a generation where the last one stopped: its rows count from there, its index is warmed from `mark` on."""
+    source = {name: found for name, found in stored.source.items() if name not in {KEPT, REMETER}}
     return replace(
         stored,
-        generation=stored.generation + 1,
-        fingerprint=fingerprint,
+        generation=_number_after(stored),
+        fingerprint=settings.fingerprint(),
         start_offset=stored.next_offset,
         mark=replace(mark, count_from=stored.next_offset),
+        source={**source, **kept_by(settings)},
         counts=Counts(),
     )
+
+
+def _number_after(stored: Progress) -> int:
+    """Return the number of the generation that comes after this one: a candidate stands for those before it."""
+    return stored.places[1] + 1
 
 
 def _without_mark(listed: ListedLog, stored: Progress, settings: MeterSettings, rows_past_progress: bool) -> Start:
@@ -128,14 +146,14 @@ def _without_mark(listed: ListedLog, stored: Progress, settings: MeterSettings, 
     mark = Mark(stored.next_offset, stored.clock, stored.max_timestamp, stored.next_offset)
     horizon = settings.bucket * (settings.horizon_buckets + 1) // 1_000_000
     note = (
-        f"{listed.log}: retention deleted the replay mark; generation {stored.generation + 1} starts at offset "
+        f"{listed.log}: retention deleted the replay mark; generation {_number_after(stored)} starts at offset "
         f"{stored.next_offset} with an empty dedupe index: a retry of an event older than that is counted again if the "
         f"log's clock moves less than {horizon} s until it comes"
     )
-    return Start(_next_generation(stored, settings.fingerprint(), mark), note)
+    return Start(_next_generation(stored, settings, mark), note)
 
 
-def _over_gap(listed: ListedLog, stored: Progress, fingerprint: str, rows_past_progress: bool) -> Start:
+def _over_gap(listed: ListedLog, stored: Progress, settings: MeterSettings, rows_past_progress: bool) -> Start:
     """Go on where the log begins now, in a new generation that says for ever what is missing before it."""
     if rows_past_progress:
         raise UncleanStop(
@@ -147,7 +165,7 @@ def _over_gap(listed: ListedLog, stored: Progress, fingerprint: str, rows_past_p
     lost = [*stored.source.get(GAPS, []), [stored.next_offset, first]]
     started = _next_generation(
         replace(stored, next_offset=first, source={**stored.source, GAPS: lost}),
-        fingerprint,
+        settings,
         Mark(first, stored.clock, stored.max_timestamp, first),
     )
     note = (

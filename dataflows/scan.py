@@ -119,8 +119,10 @@ def scan_records(
     value_hashes: UInt64s,
     keys: UInt64s,
     names: int,
+    plain: int,
     ids: int,
     out: Columns,
+    kept_at: Int64s,
     row: int,
 ) -> int:
     """Scan records [first_record, last_record) into the rows from `row` on; return the row after the last.
@@ -131,6 +133,10 @@ def scan_records(
     `names` is the table of the categories' names, `ids` the list of their numbers (scan_outcome). `groups` is the
     address of a Groups, 0 where nothing is grouped; `values` and `value_hashes` are the table and the hashes of the
     values that were met.
+
+    A name found at `plain` or a later row is that of a category which keeps attributes, `plain` rows before. Of the
+    k-th such event `subreason` is -k and `kept_at[k]` the place of its attributes in the data, -1 without any;
+    `kept_at[0]` counts them.
     """
     base: int = data.ctypes.data - shift
     key: int = keys.ctypes.data
@@ -164,6 +170,11 @@ def scan_records(
                         break
                 out.verdict[row] = ACCEPTED
                 out.subreason[row] = 0
+                if category >= plain:
+                    category -= plain
+                    kept_at[0] += 1
+                    kept_at[kept_at[0]] = attributes - base if attributes else -1
+                    out.subreason[row] = -kept_at[0]
                 out.id_high[row], out.id_low[row] = hash_id(key, org, id_start, id_end)
             else:
                 at, org, project, category, quantity, instant, outcome = scan_outcome(at + 1, end, ids)

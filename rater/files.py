@@ -8,9 +8,9 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rater.book import BookFile, Contracts, PriceBook, Signed
+from rater.book import BookFile, PriceBook
+from rater.contract import Contract, Contracts, ContractsFile, signed
 from rater.strict_yaml import Document, StrictYamlError, load
-from schemas.contracts import ContractsFile
 from schemas.errors import SettingsError
 
 MAX_ERRORS: Final = 20
@@ -29,17 +29,27 @@ def load_contracts(path: Path) -> Contracts:
 
 def book_from(origin: str, text: str) -> PriceBook:
     """Read a price book from its text; `origin` is what messages call it."""
-    document, file = _read(origin, text, BookFile)
-    return PriceBook(file.book, file.revision, file.plans, content_hash(document.content), origin)
+    return book_and_lines(origin, text)[0]
 
 
 def contracts_from(origin: str, text: str) -> Contracts:
     """Read contracts from their text; `origin` is what messages call it."""
+    return contracts_and_lines(origin, text)[0]
+
+
+def book_and_lines(origin: str, text: str) -> tuple[PriceBook, Document]:
+    """Read a price book, and the document that says in which line everything stands."""
+    document, file = _read(origin, text, BookFile)
+    return PriceBook(file.book, file.revision, file.plans, content_hash(document.content), origin), document
+
+
+def contracts_and_lines(origin: str, text: str) -> tuple[Contracts, Document]:
+    """Read contracts, and the document that says in which line everything stands."""
     document, file = _read(origin, text, ContractsFile)
-    by_org: defaultdict[int | Literal["*"], list[Signed]] = defaultdict(list)
+    by_org: defaultdict[int | Literal["*"], list[tuple[Contract, str]]] = defaultdict(list)
     for contract, written in zip(file.contracts, document.content["contracts"], strict=True):
-        by_org[contract.org_id].append(Signed(contract, content_hash(written)))
-    return Contracts({org: tuple(signed) for org, signed in by_org.items()}, origin)
+        by_org[contract.org_id].append((contract, content_hash(written)))
+    return Contracts({org: signed(found) for org, found in by_org.items()}, origin), document
 
 
 def content_hash(content: Any) -> str:

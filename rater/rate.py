@@ -2,154 +2,175 @@
 
 A pure function of its arguments: no clock, no I/O, no ambient decimal context, no order of rows or keys.
 
-A line is
+    terms ──► segments of the period ──► each charge: usage → aggregate → convert → − included → price model → line(s)
+          ──► adjustments in their listed order, each a line of its own ──► total = Σ rounded lines
 
-    Σ usage of the charge's categories → conversion → − included → price model → rounded once
-
-and the statement's total is the sum of its rounded lines. What cannot be priced is a failure beside the statement. A
-category that has usage rows and is neither priced nor `free` is one even where its quantity is 0: events of it are
-being counted, and the book has to say what they cost.
+What cannot be priced is a failure beside the statement. A category that has usage rows and is neither priced nor `free`
+is one even where its quantity is 0: events of it are being counted, and the book has to say what they cost.
 """
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from rater.book import Charge, Contracts, PriceBook
+from rater.account import NEW, Account
+from rater.adjustments import apply, finish
+from rater.book import PriceBook
+from rater.budget import with_reserved
+from rater.budgeted import refused
+from rater.compiled import compiled
+from rater.contract import Contracts
+from rater.counted import Counted
+from rater.lines import charge_lines
+from rater.pool import Missing
+from rater.runs import Run, Trouble, Unsettled, priced_run, runs_of, unpriced, used_in
+from rater.sheet import Sheet
 from rater.terms import Terms, terms
-from schemas.money import MINOR_STEPS, exact, steps_in
+from schemas.money import exact
 from schemas.period import Period
-from schemas.prices import DIGITS, PLACES, Step, plain
-from schemas.statements import CategoryUsage, Line, OrgUsage, Rating, RatingFailure, Statement
+from schemas.prices import DIGITS, PLACES, NotPriced, plain
+from schemas.statements import Line, OrgUsage, Rating, RatingFailure, Statement
 
 LIMIT: Final = Decimal(10) ** (DIGITS - PLACES)
 """Amounts and priced quantities stay below it: what the store's Decimal(38, 18) holds."""
 
 ZERO: Final = Decimal(0)
-UNUSED: Final = CategoryUsage(0)
+NOBODY: Final[Mapping[str, int]] = {}
 
 
-def rate(book: PriceBook, contracts: Contracts, usage: OrgUsage, period: Period) -> Rating:
+def rate(
+    book: PriceBook,
+    contracts: Contracts,
+    usage: OrgUsage,
+    period: Period,
+    account: Account = NEW,
+    *,
+    rank: Mapping[str, int] = NOBODY,
+    corrections: Sequence[Line] = (),
+) -> Rating:
     """Rate one organisation for one period.
 
-    A charge that was not used and owes nothing has no line. Without terms there is no statement; with other failures
-    the statement holds what could be priced.
+    `account` is what earlier periods left; `rank` the category ids by name, which decide whose turn it is where usage
+    of one window draws on one budget; `corrections` are lines of `late_adjustment` that this statement posts. A charge
+    that was not used and owes nothing has no line. Without terms there is no statement; with other failures the
+    statement holds what could be priced.
     """
     found = terms(book, contracts, usage.org_id, period)
     if isinstance(found, RatingFailure):
         return Rating(usage.org_id, None, (found,))
-    failures = _unpriced(found, usage, period)
-    lines: list[Line] = []
+    sheet = Sheet(
+        currency=found.plan.currency,
+        period=period,
+        effective=found.version.since,
+        rounding=found.plan.rounding,
+        account=account,
+        grants=with_reserved(found.contract.grants, found.contract.budget or found.version.budget),
+        part=found.days,
+        zone=found.contract.zone,
+    )
     with exact():
-        for id_, charge in found.version.charges.items():
-            if usage.categories.keys().isdisjoint(charge.counted) and not _owed_unused(charge):
-                continue
-            line = _line(id_, charge, found, usage)
-            if _fits(line.amount, line.quantity):
-                lines.append(line)
-            else:
-                failures.append(_too_large(usage.org_id, period, line))
-        total = sum((line.amount for line in lines), ZERO)
-    if not _fits(total):
+        troubles = _rated(found, usage, sheet, rank, corrections)
+        failures = [RatingFailure(usage.org_id, period, *trouble) for trouble in troubles]
+        total = sheet.total
+    if abs(total) >= LIMIT:
         detail = f"the total of {plain(total)} {found.plan.currency} has more than {DIGITS - PLACES} digits"
-        return Rating(
-            usage.org_id, None, (*failures, RatingFailure(usage.org_id, period, "amount_too_large", "", detail))
-        )
+        failures.append(RatingFailure(usage.org_id, period, "amount_too_large", "", detail))
+        return Rating(usage.org_id, None, tuple(failures))
     statement = Statement(
         org_id=usage.org_id,
         contract=found.contract.id,
-        plan=found.contract.plan,
+        plan=found.plan_name,
         period=period,
         currency=found.plan.currency,
-        lines=tuple(lines),
+        lines=tuple(sheet.lines),
         total=total,
         book=book.name,
         book_revision=book.revision,
         book_hash=book.content_hash,
         contract_hash=found.signed.content_hash,
         snapshot_id=usage.snapshot_id,
+        rounding=found.plan.rounding,
     )
     return Rating(usage.org_id, statement, tuple(failures))
 
 
-def priced_units(charge: Charge, counted: int | Decimal) -> Decimal:
-    """Return a charge's priced units of counted ones. Call it inside `exact()`."""
-    return charge.convert.convert(Decimal(counted)) if charge.convert is not None else Decimal(counted)
+def _rated(
+    found: Terms, usage: OrgUsage, sheet: Sheet, rank: Mapping[str, int], corrections: Sequence[Line]
+) -> list[Trouble]:
+    """Write all lines on the sheet, and return what could not be priced."""
+    troubles = unpriced(found.segments, usage, sheet.period)
+    past = refused(found, usage, sheet, rank)
+    if isinstance(past, Trouble):
+        return [*troubles, past]
+    for id_, charge, fees, counted, used in compiled(found):
+        trouble = None
+        for line in fees:
+            trouble = trouble or _add(sheet, line)
+        if counted is not None and trouble is None:
+            own = counted.line(usage.categories, past.get(id_, ZERO), sheet.past_budget)
+            trouble = None if own is None else _add(sheet, own)
+        elif used and trouble is None:
+            trouble = _measured(id_, found, usage, sheet)
+        if trouble is not None:
+            troubles.append(trouble)
+        elif charge.adjustments:
+            apply(charge.adjustments, (id_,), sheet)
+    for line in corrections:
+        sheet.add(line)
+    if found.version.adjustments:
+        apply(found.version.adjustments, None, sheet)
+    if found.adjustments:
+        apply(found.adjustments, None, sheet)
+    finish(sheet)
+    if sheet.ran:
+        troubles += [_overflow(line) for line in sheet.lines if abs(line.amount) >= LIMIT]
+    return troubles
 
 
-def steps_of(charge: Charge, units: Decimal, included: Decimal | None) -> tuple[Step, ...]:
-    """Return how `units` (priced units) come to cost what they cost. Call it inside `exact()`.
-
-    Included units come off first, and the model's tiers count what is left. A negative quantity (corrections may
-    exceed what was used) counts as zero.
-    """
-    if charge.price.per_period:
-        return tuple(charge.price.steps(ZERO))
-    steps: list[Step] = []
-    if units < 0:
-        steps.append(Step("is negative and counts as 0", ZERO, units))
-        units = ZERO
-    if included and units:
-        taken = min(units, included)
-        what = "included" if taken == included else f"of {plain(included)} included"
-        steps.append(Step(what, ZERO, taken))
-        units -= taken
-    return (*steps, *charge.price.steps(units))
+def _measured(id_: str, found: Terms, usage: OrgUsage, sheet: Sheet) -> Trouble | None:
+    runs = runs_of(id_, found.segments)
+    lines: list[Line] = []
+    try:
+        for run in runs:
+            lines += _lines(id_, run, usage, sheet, last=run is runs[-1])
+    except (Missing, NotPriced, Unsettled) as error:
+        category = "+".join(runs[-1].charge.counted)
+        return Trouble(error.reason, category, f"charge {id_}: {error}")
+    for line in lines:
+        if trouble := _add(sheet, line):
+            return trouble
+    return None
 
 
-def _owed_unused(charge: Charge) -> bool:
-    """Say whether a charge costs something without any usage: a fee, or the fee of a first tier."""
-    return any(step.amount for step in charge.price.steps(ZERO))
+def _lines(id_: str, run: Run, usage: OrgUsage, sheet: Sheet, *, last: bool) -> list[Line]:
+    charge, period = run.charge, sheet.period
+    whole = run.start <= period.start and run.end >= period.end
+    if charge.plain and whole:
+        line = Counted(id_, charge, run.effective, sheet.step, sheet.rounding).line(usage.categories)
+        return [] if line is None else [line]
+    if charge.prorated and not whole:
+        told = "prorated usage over a period in which its price changes has no answer: say retroactive"
+        raise Unsettled("price_changes_inside_period", told)
+    priced = priced_run(run, usage, period, sheet.account.levels, sheet.account.used_before.get(id_))
+    if (
+        usage.categories.keys().isdisjoint(charge.counted)
+        and not priced.cost.owed.numerator
+        and not priced.cost.short.numerator
+    ):
+        return []
+    uses = used_in(run, usage, period)
+    stretch = None if whole else (run.start, run.end)
+    return charge_lines(sheet, id_, charge, uses, priced, run.effective, stretch, last=last)
 
 
-def _line(id_: str, charge: Charge, found: Terms, usage: OrgUsage) -> Line:
-    used = {category: usage.categories.get(category, UNUSED) for category in charge.counted}
-    if charge.price.per_period:
-        quantity, unit, conversion = Decimal(1), "period", ""
-    else:
-        counted = sum((Decimal(use.quantity) for use in used.values()), ZERO)
-        quantity, unit, conversion = priced_units(charge, counted), charge.unit, ""
-        if charge.convert is not None:
-            unit = charge.convert.unit
-            conversion = charge.convert.explain(counted, quantity, charge.unit)
-    steps = steps_of(charge, quantity, found.contract.included.get(id_, charge.included))
-    owed = sum((step.amount for step in steps), ZERO)
-    step = MINOR_STEPS[found.plan.currency]
-    return Line(
-        charge=id_,
-        name=charge.name or id_,
-        usage=used,
-        quantity=quantity,
-        unit=unit,
-        conversion=conversion,
-        steps=steps,
-        exact=owed,
-        amount=steps_in(owed, step, found.plan.rounding) * step,
-        effective=found.version.since,
-    )
+def _add(sheet: Sheet, line: Line) -> Trouble | None:
+    if abs(line.amount) < LIMIT and abs(line.quantity) < LIMIT:
+        sheet.add(line)
+        return None
+    return _overflow(line)
 
 
-def _unpriced(found: Terms, usage: OrgUsage, period: Period) -> list[RatingFailure]:
-    unpriced = usage.categories.keys() - found.version.known
-    where = f"plan {found.contract.plan} {found.version.dates()} neither prices it nor lists it as free"
-    return [
-        RatingFailure(
-            usage.org_id,
-            period,
-            "no_price",
-            category,
-            f"{plain(Decimal(usage.categories[category].quantity))} were used, but {where}",
-        )
-        for category in sorted(unpriced)
-    ]
-
-
-def _fits(*numbers: Decimal) -> bool:
-    return all(abs(number) < LIMIT for number in numbers)
-
-
-def _too_large(org_id: int, period: Period, line: Line) -> RatingFailure:
-    detail = (
-        f"charge {line.charge}: {plain(line.quantity)} {line.unit or 'units'} for {plain(line.amount)} is more than "
-        f"{DIGITS - PLACES} digits before the point"
-    )
-    return RatingFailure(org_id, period, "amount_too_large", line.categories, detail)
+def _overflow(line: Line) -> Trouble:
+    what = f"{plain(line.quantity)} {line.unit or 'units'} for {plain(line.amount)}" if line.usage else line.amount
+    detail = f"{line.kind} {line.charge}: {what} is more than {DIGITS - PLACES} digits before the point"
+    return Trouble("amount_too_large", line.categories, detail)

@@ -1,36 +1,39 @@
 """Statements for people, as text that can be checked with a pocket calculator, and for machines, as plain JSON."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from textwrap import wrap
 from typing import Any, Final
 
-from schemas.money import MINOR_UNITS
+from rater.shown import ShownStatement, instant, money, shown
 from schemas.period import Period
 from schemas.prices import Step, plain
 from schemas.statements import Line, Rating, RatingFailure, Statement
 from schemas.verdicts import END_OF_TIME
 
+__all__ = [
+    "completeness",
+    "document",
+    "failure_document",
+    "instant",
+    "is_provisional",
+    "line_document",
+    "lines_of",
+    "money",
+    "shown_as_known",
+    "statement_document",
+    "text",
+    "text_of",
+]
+
 WIDTH: Final = 96
 INDENT: Final = "    "
+FACT: Final = len("Usage snapshot")
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 FOREVER: Final = _EPOCH + dt.timedelta(microseconds=END_OF_TIME)
 """What usage is complete to when every log was finite and is read to its end."""
-
-
-def money(amount: Decimal, currency: str) -> str:
-    """Return an amount with all digits of its currency's minor unit: `1,234.50`."""
-    text = f"{amount:,f}"
-    whole, _, fraction = text.partition(".")
-    digits = MINOR_UNITS[currency]
-    return f"{whole}.{fraction.ljust(digits, '0')}" if digits else text
-
-
-def instant(when: dt.datetime) -> str:
-    """Return an instant as RFC 3339, with no more digits of a second than it has."""
-    return when.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 def is_provisional(complete_to: dt.datetime | None, period: Period) -> bool:
@@ -51,59 +54,48 @@ def completeness(complete_to: dt.datetime | None, period: Period) -> str:
 
 def text(rating: Rating, *, complete_to: dt.datetime | None) -> str:
     """Return a rating as text; with failures it says that the statement is incomplete and why."""
-    parts = [] if rating.statement is None else list(_statement(rating.statement, complete_to))
+    parts: list[str] = []
+    if rating.statement is not None:
+        period = rating.statement.period
+        kept = {**statement_document(rating.statement), "period": period.name}
+        parts.append(text_of(shown_as_known(kept, complete_to, period)))
     if rating.failures:
         parts.append("INCOMPLETE, not stored. What could not be priced:")
         parts.extend(f"  {failure}" for failure in rating.failures)
     return "\n".join(parts)
 
 
-def _statement(statement: Statement, complete_to: dt.datetime | None) -> Iterator[str]:
-    period, currency = statement.period, statement.currency
-    yield f"Statement for organisation {statement.org_id}, {period}"
-    yield f"{instant(period.start)} to {instant(period.end)}; contract {statement.contract}, plan {statement.plan}"
-    yield ""
-    total = money(statement.total, currency)
-    column = max([len(total), *(len(money(line.amount, currency)) for line in statement.lines)])
+def shown_as_known(found: Mapping[str, Any], complete_to: dt.datetime | None, period: Period) -> ShownStatement:
+    """Return how a statement's document is shown, with a sentence on how complete the usage is."""
+    told = completeness(complete_to, period)
+    if is_provisional(complete_to, period):
+        return shown(found, warnings=[told])
+    return shown(found, remarks=[told])
+
+
+def text_of(statement: ShownStatement) -> str:
+    """Return a statement as text of at most WIDTH columns; only a word that is longer goes past them."""
+    facts = [f"{name:<{FACT}}  {value}" for name, value in statement.facts]
+    head = [*wrap(statement.title, WIDTH), *wrap(statement.subtitle, WIDTH), ""]
+    return "\n".join([*head, *lines_of(statement), "", *statement.remarks, *statement.warnings, *facts])
+
+
+def lines_of(statement: ShownStatement) -> Iterator[str]:
+    """Yield the lines of a statement with their notes, and its total."""
+    column = max(len(amount) for amount in (statement.total, *(line.amount for line in statement.lines)))
     for line in statement.lines:
-        yield _row(line.name, money(line.amount, currency), column)
-        for told in _explained(line, currency):
-            yield from wrap(told, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT * 2, break_on_hyphens=False)
+        yield from _row(line.name, line.amount, column)
+        for note in line.notes:
+            yield from wrap(note, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT * 2, break_on_hyphens=False)
     yield " " * (WIDTH - column) + "-" * column
-    yield _row(f"Total {currency}", total, column)
-    yield ""
-    firsts = [line.first_window for line in statement.lines if line.first_window]
-    lasts = [line.last_window for line in statement.lines if line.last_window]
-    if firsts and lasts:
-        yield f"Usage windows from {instant(min(firsts))} to {instant(max(lasts))} (their starts)."
-    else:
-        yield "Nothing was used."
-    yield completeness(complete_to, period)
-    yield f"Usage snapshot  {statement.snapshot_id}"
-    yield f"Price book      {statement.book} revision {statement.book_revision}, {statement.book_hash[:16]}"
-    yield f"Contract        {statement.contract}, {statement.contract_hash[:16]}"
+    yield from _row(f"Total {statement.currency}", statement.total, column)
 
 
-def _row(name: str, amount: str, column: int) -> str:
+def _row(name: str, amount: str, column: int) -> Iterator[str]:
     room = WIDTH - column - 1
-    name = name if len(name) <= room else name[: room - 1] + "…"
-    return f"{name:<{room}} {amount:>{column}}"
-
-
-def _explained(line: Line, currency: str) -> Iterator[str]:
-    if line.usage:
-        used = {category: use for category, use in line.usage.items() if use.quantity} or line.usage
-        counted = " + ".join(f"{plain(Decimal(use.quantity))} {category}" for category, use in used.items())
-        first, last = line.first_window, line.last_window
-        windows = f", windows {instant(first)} to {instant(last)}" if first and last else ""
-        yield f"used: {counted}{windows}; price from {line.effective}"
-    told = line.explanation() or "nothing is owed"
-    owed = [step for step in line.steps if step.amount]
-    if len(owed) > 1:
-        told += f"; together {plain(line.exact)}"
-    if line.exact != line.amount:
-        told += f"; rounded to {money(line.amount, currency)}"
-    yield told
+    first, *rest = wrap(name, room) or [""]
+    yield f"{first:<{room}} {amount:>{column}}"
+    yield from rest
 
 
 def document(rating: Rating, *, complete_to: dt.datetime | None, period: Period) -> dict[str, Any]:
@@ -149,6 +141,7 @@ def statement_document(statement: Statement) -> dict[str, Any]:
 
 def line_document(line: Line) -> dict[str, Any]:
     """Return what made a line, as plain JSON: usage, price version, steps, and the sum before it was rounded."""
+    line = line.worked_out()
     return {
         "charge": line.charge,
         "quantity": _number(line.quantity),
@@ -166,7 +159,20 @@ def line_document(line: Line) -> dict[str, Any]:
         "steps": [_step_document(step) for step in line.steps],
         "exact": _number(line.exact),
         "explanation": line.explanation(),
+        **_beyond_a_price(line),
     }
+
+
+def _beyond_a_price(line: Line) -> dict[str, Any]:
+    """Return what only some lines have: what they adjust, how they are spread, what was refused, the part meant."""
+    found: dict[str, Any] = {} if line.kind == "charge" else {"kind": line.kind, "applies_to": list(line.applies_to)}
+    if line.spread:
+        found["spread"] = {key: _number(part) for key, part in line.spread.items()}
+    if line.refused:
+        found["refused"] = _number(line.refused)
+    if line.part_of_period is not None:
+        found["part_of_period"] = [instant(when) for when in line.part_of_period]
+    return found
 
 
 def failure_document(failure: RatingFailure) -> dict[str, Any]:
@@ -186,6 +192,8 @@ def _step_document(step: Step) -> dict[str, Any]:
         "quantity": None if step.quantity is None else _number(step.quantity),
         "price": None if step.price is None else _number(step.price),
         "amount": _number(step.amount),
+        **({"part": step.part} if step.part else {}),
+        **({"text": step.text} if step.text else {}),
     }
 
 

@@ -2,8 +2,8 @@
 
 Taken: mappings, lists, text, true/false, null, whole numbers, plain decimals and days. Refused, with the line:
 duplicate keys, floats that are no plain decimals (1e3, .5, .inf, .nan), octal-looking numbers, tags, anchors and
-aliases (an alias bomb is a few bytes), several documents, deep nesting and files beyond a size. What is neither of
-these is text.
+aliases (an alias bomb is a few bytes), several documents, deep nesting, and files beyond a size or a number of values.
+What is neither of these is text.
 """
 
 import datetime as dt
@@ -26,6 +26,8 @@ from yaml.events import (
 )
 
 MAX_BYTES: Final = 16 << 20
+MAX_NODES: Final = 1_000_000
+"""Keys, values and lists: a file of ones and commas has eight million in 16 MiB, and would be read for minutes."""
 MAX_DEPTH: Final = 24
 MAX_DIGITS: Final = 80
 """Far above what a price may have: a longer number is refused before it is worth a conversion."""
@@ -100,6 +102,8 @@ def _line(event: Event) -> int:
 def _node(event: Event, events: Iterator[Event], path: Path, lines: dict[Path, int]) -> Any:
     line = _line(event)
     lines[path] = line
+    if len(lines) > MAX_NODES:
+        raise StrictYamlError(line, f"more than {MAX_NODES:,} values: split the file")
     if isinstance(event, AliasEvent) or getattr(event, "anchor", None) is not None:
         raise StrictYamlError(line, "anchors and aliases are not taken: write it out")
     tag = getattr(event, "tag", None)

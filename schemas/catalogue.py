@@ -14,8 +14,29 @@ from schemas.errors import SettingsError
 DEFAULT_PATH: Final = Path(__file__).with_name("categories.yaml")
 
 
+class Keep(BaseModel):
+    """What is kept of every accepted event of a category, one by one, beside its instant and its quantity.
+
+    `value` names the attribute whose values can be counted once each; an event may lack it. `amount` names the one that
+    carries money: an event without it is rejected, since it would be billed as nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    value: str | None = Field(default=None, min_length=1, max_length=256)
+    amount: str | None = Field(default=None, min_length=1, max_length=256)
+
+    @property
+    def attributes(self) -> bool:
+        """Say whether the events' attributes are needed for it."""
+        return self.value is not None or self.amount is not None
+
+
 class Category(BaseModel):
-    """One category: a stable number (wire formats), a name (tables, prices) and a unit."""
+    """One category: a stable number (wire formats), a name (tables, prices) and a unit.
+
+    `keep` asks for its events to be kept one by one: for prices and aggregations that totals cannot answer.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -23,6 +44,7 @@ class Category(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")
     unit: Literal["count", "bytes", "milliseconds", "seconds", "units"] = "count"
     description: str = ""
+    keep: Keep | None = None
 
 
 class CatalogueFile(BaseModel):
@@ -63,10 +85,19 @@ class Catalogue:
         """Return each id's row."""
         return {category.id: row for row, category in enumerate(self.categories)}
 
+    def keeps(self) -> dict[int, Keep]:
+        """Return what is kept of each category whose events are kept, by row."""
+        return {row: category.keep for row, category in enumerate(self.categories) if category.keep is not None}
+
     def digest(self) -> str:
-        """Return a hash of what metering depends on: ids and names (units and descriptions are for readers)."""
-        text = json.dumps(sorted((c.id, c.name) for c in self.categories))
+        """Return a hash of what metering depends on: ids, names, what is kept (units and descriptions are not)."""
+        text = json.dumps(sorted([c.id, c.name, *_kept(c.keep)] for c in self.categories))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _kept(keep: Keep | None) -> tuple[str | None, ...]:
+    # Nothing for a category that keeps nothing: its digest is what it was before there was anything to keep.
+    return () if keep is None else (keep.value, keep.amount)
 
 
 def load_catalogue(path: Path | None = None) -> Catalogue:

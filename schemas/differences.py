@@ -19,6 +19,7 @@ Law: TypeAlias = Literal[
     "accepted",  # accepted = sum of events over the usage rows
     "quantity",  # the quantity checksum = sum of quantity over the usage rows
     "late",  # late = sum of events over the rows of late segments
+    "kept",  # events of a category that keeps them, by usage rows = kept events
     "rejected",  # rejected by reason = dead letters
     "generations",  # nothing of a generation lies at or past the start of the next one
     "ranges",  # a generation starts where the one before it ended

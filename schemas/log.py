@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,19 @@ from numpy.typing import NDArray
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
 UInt64s = NDArray[np.uint64]
+
+
+class KeptValues(NamedTuple):
+    """What a category's `keep` asks for of an event: canonical JSON of a value ('' without it), and an amount.
+
+    `amount` is a decimal in its one spelling (digits and at most one point), '' where the category declares none.
+    """
+
+    value: str = ""
+    amount: str = ""
+
+
+NO_VALUES: Final = KeptValues()
 
 
 class LogId(NamedTuple):
@@ -54,11 +67,12 @@ class EventBatch:
     - `org`, `project`: ids; `category`: row of the catalogue; `quantity`: units of the category;
     - `timestamp`: microseconds UTC;
     - `id_high`, `id_low`: 128-bit keyed hash of (org_id, event_id); both 0 where the event has no id;
-    - `payload`: 64-bit hash of what a duplicate must repeat (category, project, quantity, timestamp, dimensions);
+    - `payload`: 64-bit hash of what a duplicate must repeat (category, project, quantity, timestamp, dimensions, kept);
     - `dimensions`: row of `dimension_values` (canonical JSON of the grouped attributes; row 0 is '');
     - `subreason`: row of `subreasons`, why an event is not billable (0 elsewhere).
 
-    `details` says, for a rejected event's row, what was wrong with it. `raw(i)` gives event i's own bytes.
+    `details` says, for a rejected event's row, what was wrong with it. `raw(i)` gives event i's own bytes. `kept` has,
+    by row, what is kept of an event's attributes; events that are not in it have NO_VALUES.
     """
 
     records: RecordBatch
@@ -79,6 +93,7 @@ class EventBatch:
     subreasons: tuple[str, ...]
     raw: Callable[[int], bytes]
     details: dict[int, str] = field(default_factory=dict)
+    kept: dict[int, KeptValues] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.verdict)

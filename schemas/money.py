@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 EXACT: Final = decimal.Context(
-    prec=160,  # quantity (39 digits) × conversion (38) × price (38), summed over any number of tiers, and room to spare
+    prec=400,  # quantity (39 digits) × conversion, price, overage factor, rate of a unit (38 each), and room to spare
     rounding=decimal.ROUND_HALF_EVEN,
     traps=[
         decimal.Inexact,
@@ -203,6 +203,9 @@ MINOR_STEPS: Final = {code: Decimal(1).scaleb(-digits) for code, digits in MINOR
 """The smallest amount of each currency: 0.01 for USD, 1 for JPY."""
 
 
+_ZERO: Final = Decimal(0)
+
+
 def exact() -> AbstractContextManager[decimal.Context]:
     """Return a context in which decimal arithmetic is exact or raises; enter it around any arithmetic with money."""
     return decimal.localcontext(EXACT)
@@ -215,10 +218,10 @@ def steps_in(value: Decimal, step: Decimal, mode: RoundingMode) -> Decimal:
     """
     count, rest = divmod(value, step)
     if rest and mode != "down":
-        twice = abs(rest) * 2
+        twice = abs(rest + rest)
         if mode == "up" or twice > step or (twice == step and (mode == "half_away" or count % 2 != 0)):
             count += 1 if rest > 0 else -1
-    return count + 0  # never a negative zero
+    return count + _ZERO  # never a negative zero
 
 
 def round_to(value: Decimal, step: Decimal, mode: RoundingMode = "half_away") -> Decimal:

@@ -2,9 +2,10 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Final, NamedTuple
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +15,9 @@ from schemas.money import RoundingMode, exact, steps_in
 PLACES: Final = 18
 """Digits after the point that a price or a priced quantity may have; the store's money columns hold as many."""
 DIGITS: Final = 38
+
+ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
 
 _DECIMAL: Final = re.compile(r"[-+]?\d+(\.\d+)?")
 
@@ -49,15 +53,24 @@ def plain(value: Decimal) -> str:
 class Step(NamedTuple):
     """One step of an amount's arithmetic: a fee, or quantity × price = amount, or a quantity that costs nothing.
 
-    `what` names the fee ("tier fee"), the units ("packages of 100") or why nothing is owed ("included").
+    `what` names the fee ("tier fee"), the units ("packages of 100") or why nothing is owed ("included"). `part` names
+    the part of the usage (an hour, a group) where each is priced by itself. `text` is the whole step in words where it
+    is none of these.
     """
 
     what: str
     amount: Decimal
     quantity: Decimal | None = None
     price: Decimal | None = None
+    part: str = ""
+    text: str = ""
 
     def __str__(self) -> str:
+        return f"{self.part}: {self._told()}" if self.part else self._told()
+
+    def _told(self) -> str:
+        if self.text:
+            return self.text
         if self.quantity is None:
             return f"{self.what} {plain(self.amount)}"
         if self.price is None:
@@ -66,25 +79,96 @@ class Step(NamedTuple):
         return f"{plain(self.quantity)}{unit} × {plain(self.price)} = {plain(self.amount)}"
 
 
+class Prorated(NamedTuple):
+    """Usage that counts for a part of the period: its `full` quantity climbs the tiers, `counted` of it is priced."""
+
+    full: Decimal
+    counted: Decimal
+
+
+class Measure(NamedTuple):
+    """What a price model prices: a quantity in priced units (≥ 0), and what else its `needs` asks for.
+
+    `events` is how many there were, `values` what each of them counts, in their order; `groups` the quantity of each
+    combination of grouped attributes (canonical JSON), `amount` the money that the events carry. `prorated` is the
+    usage in its order where it counts for a part of the period: `quantity` is what of it is priced.
+    """
+
+    quantity: Decimal
+    events: int = 0
+    values: Sequence[Decimal] = ()
+    groups: Mapping[str, Decimal] = MappingProxyType({})
+    amount: Decimal = Decimal(0)
+    prorated: Sequence[Prorated] = ()
+
+    @property
+    def full(self) -> Decimal:
+        """Return the quantity that says which tier is reached."""
+        return sum((use.full for use in self.prorated), Decimal(0)) if self.prorated else self.quantity
+
+
+Needs = Literal["quantity", "count", "events", "groups", "amount"]
+"""What a model prices: a quantity, with it the number of events, each event, each group, or the money they carry."""
+
+
+class NotPriced(Exception):
+    """A model has no price for what was measured. `reason` is a FailureReason; the text says what and why."""
+
+    def __init__(self, reason: Literal["no_rule", "needs_amount"], detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class PriceModel(BaseModel):
     """What every price model offers: its fields (the YAML) and the steps that price a quantity.
 
-    A model is a subclass in a file of its own in `rater/models`, with a `model` field that names it.
+    A model is a subclass in a file of its own in `rater/models`, with a `model` field that names it. It has `steps`,
+    and `price` too where it needs more than a quantity.
     """
 
     model_config = STRICT
 
     per_period: ClassVar[bool] = False
     """The amount is owed for the period, whatever is used; the charge counts no category."""
+    prorates: ClassVar[bool] = False
+    """The model prices usage that counts for a part of the period."""
+
+    @property
+    def needs(self) -> Needs:
+        """Return what has to be measured."""
+        return "quantity"
 
     @abstractmethod
     def steps(self, quantity: Decimal) -> Sequence[Step]:
         """Return the steps whose amounts sum to the exact amount of `quantity` (≥ 0). Call it inside `exact()`."""
 
+    def price(self, measure: Measure) -> Sequence[Step]:
+        """Return the steps whose amounts sum to the exact amount of what was measured. Call it inside `exact()`.
+
+        Raises NotPriced.
+        """
+        return self.steps(measure.quantity)
+
+    def tariff(self) -> Callable[[Decimal], Decimal]:
+        """Return the function from a quantity (≥ 0) to the sum of its `steps`, worked out once for many quantities.
+
+        Call it, and what it returns, inside `exact()`. A model has its own where there is a shorter way to the sum.
+        """
+        steps = self.steps
+        return lambda quantity: sum((step.amount for step in steps(quantity)), ZERO)
+
+    def scaled(self, factor: Decimal) -> "PriceModel | None":  # noqa: ARG002 - most models have no such price
+        """Return the price at which `factor` times a quantity costs `factor` times as much; None where there is none.
+
+        It prices a quotient without rounding: the numerator, at the price scaled by the denominator, costs the
+        denominator times what the quotient does.
+        """
+        return None
+
     def owed(self, quantity: Decimal) -> Decimal:
         """Return the exact, unrounded amount of a quantity, in any decimal context."""
         with exact():
-            return sum((step.amount for step in self.steps(quantity)), Decimal(0))
+            return sum((step.amount for step in self.steps(quantity)), ZERO)
 
 
 class Rounding(BaseModel):
@@ -120,11 +204,20 @@ class Conversion(BaseModel):
 
     def convert(self, quantity: Decimal) -> Decimal:
         """Return the priced units of a counted quantity, rounded at most once. Call it inside `exact()`."""
-        divisor = self.divide or Decimal(1)
-        product = quantity * self.multiply if self.multiply is not None else quantity
-        if self.round is not None:
-            return steps_in(product, divisor * self.round.to, self.round.mode) * self.round.to
-        return product / divisor
+        return self.converter()(quantity)
+
+    def converter(self) -> Callable[[Decimal], Decimal]:
+        """Return the function from a counted quantity to its priced units, worked out once for many quantities.
+
+        Call it, and what it returns, inside `exact()`.
+        """
+        divisor = self.divide or ONE
+        if self.round is None:
+            factor = (self.multiply or ONE) / divisor  # this ends: `_exact` has seen to it
+            return lambda quantity: quantity * factor
+        product, to, mode = self.multiply or ONE, self.round.to, self.round.mode
+        step = divisor * to
+        return lambda quantity: steps_in(quantity * product, step, mode) * to
 
     def explain(self, quantity: Decimal, converted: Decimal, unit: str) -> str:
         """Return the conversion as a person would write it down."""

@@ -10,6 +10,13 @@ from typing import Any, Final
 
 from schemas.log import LogId
 
+FIRST_CANDIDATE: Final = 1 << 31
+"""Generations from this number on are candidates of a remeter; a run gives the numbers below."""
+
+REMETER: Final = "remeter"
+"""In the source of a candidate's progress: the remeter's name (`id`), and the places `first` to `last` of generations
+that it stands for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -71,7 +78,7 @@ _NUMBERS: Final = tuple(found.name for found in fields(Counts) if found.name not
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One partition's progress row. Its version is `next_offset`; the highest generation is the current one.
+    """One partition's progress row. Its version is `next_offset`; of those that count, the highest place is current.
 
     `source` is what identifies the log's content: for Kafka the topic id, for a file its size and hashes; and the
     place (`uri`) where it was read, for `tally explain`. `partitions` is how many the source listed.
@@ -95,6 +102,23 @@ class Progress:
     partitions: int = 1
     source: dict[str, Any] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+
+    @property
+    def candidate(self) -> bool:
+        """Say whether this is a remeter's generation, which no run goes on with."""
+        return self.generation >= FIRST_CANDIDATE
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Return the first and the last place in the order of generations: its own number, or those it stands for."""
+        if not self.candidate:
+            return self.generation, self.generation
+        stands_for = self.source[REMETER]
+        return stands_for["first"], stands_for["last"]
+
+    def follows(self, other: "Progress") -> bool:
+        """Say whether this generation comes right after another one of the same log."""
+        return self.log == other.log and self.places[0] == other.places[1] + 1
 
     @property
     def fully_read(self) -> bool:

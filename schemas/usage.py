@@ -1,4 +1,4 @@
-"""What the flow writes: usage rows, dead letters, progress; one Flush a partition and flush."""
+"""What the flow writes: usage rows, kept events, dead letters, progress; one Flush a partition and flush."""
 
 from dataclasses import dataclass, replace
 
@@ -35,6 +35,31 @@ class UsageRows:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptRows:
+    """Accepted events of categories that keep theirs, one row each, as columns of one length.
+
+    An event is named by its position (offset, index) in its partition and generation; the row is all there is to say
+    of it, so that writing it again changes nothing. Instants are microseconds UTC. `category` is an index into
+    `category_names`; `dimensions`, `values` (canonical JSON) and `amounts` (decimal text) are '' where there is none.
+    """
+
+    org: Int64s
+    category: Int32s
+    project: Int64s
+    timestamp: Int64s
+    offset: Int64s
+    index: Int64s
+    quantity: Int64s
+    dimensions: tuple[str, ...]
+    values: tuple[str, ...]
+    amounts: tuple[str, ...]
+    category_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.org)
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A rejected event, keyed by its position (offset, index) in its partition.
 
@@ -53,12 +78,16 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What one partition has to write: rows that changed, dead letters, and then the progress that covers them."""
+    """What one partition has to write: rows that changed, dead letters, and then the progress that covers them.
+
+    `kept` are the accepted events of categories that keep theirs, None where there are none.
+    """
 
     progress: Progress
     format: str
     rows: UsageRows
     dead_letters: tuple[DeadLetter, ...]
+    kept: KeptRows | None = None
 
     def at_end(self, log_end: int, seen_at: int) -> "Flush":
         """Return the same flush with a newer sight of the log's end in its progress."""

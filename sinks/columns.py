@@ -129,10 +129,11 @@ def build(table: str, layout: Layout, rows: Iterable[Mapping[str, Any]]) -> pa.T
                 columns[name].append(kind.one(row[name]))
             except (TypeError, ValueError, AttributeError) as error:
                 raise misfit(table, name, row[name], str(error)) from error
-    return pa.table({name: _array(table, name, kind, columns[name]) for name, kind in layout.items()})
+    return pa.table({name: array(table, name, kind, columns[name]) for name, kind in layout.items()})
 
 
-def _array(table: str, name: str, kind: Kind, values: Sequence[Any]) -> pa.Array:
+def array(table: str, name: str, kind: Kind, values: Sequence[Any]) -> pa.Array:
+    """Return converted values as a column; raises StoreError naming the value that does not fit."""
     try:
         return pa.array(values, kind.arrow)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as whole:

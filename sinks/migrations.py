@@ -1,7 +1,7 @@
 """Numbered SQL files, applied in order, each recorded with its checksum.
 
-Every statement is a CREATE … IF NOT EXISTS, so that applying a file again does nothing: a crash in the middle, or two
-processes at once, need no lock and leave nothing half done.
+Every statement is a CREATE … IF NOT EXISTS, or a CREATE OR REPLACE VIEW, so that applying a file again does nothing: a
+crash in the middle, or two processes at once, need no lock and leave nothing half done.
 """
 
 import hashlib

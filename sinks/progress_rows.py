@@ -135,13 +135,13 @@ def _progress_row(progress: Progress) -> dict[str, Any]:
 def progress_select(where: str, *, every_generation: bool) -> str:
     """Return the SQL that reads progress rows in the order that `read_progress` takes.
 
-    `where` may name topic and partition only. The newest generation alone is the current one.
+    `where` may name topic and partition only. Of the generations that count, the one of the highest place is current.
     """
     columns = ", ".join(
         f"toUnixTimestamp64Micro({name})" if kind.arrow == INSTANT.arrow else name for name, kind in PROGRESS.items()
     )
     newest = "" if every_generation else " LIMIT 1 BY topic, partition"
-    return f"SELECT {columns} FROM progress FINAL {where} ORDER BY topic, partition, generation DESC{newest}"
+    return f"SELECT {columns} FROM active_progress {where} ORDER BY topic, partition, place DESC{newest}"
 
 
 def read_progress(row: Sequence[Any]) -> Progress:
@@ -153,6 +153,14 @@ def read_progress(row: Sequence[Any]) -> Progress:
     counts["not_billable"], counts["rejected"] = Counter(counts["not_billable"]), Counter(counts["rejected"])
     mark = Mark(**{name: found.pop(name) for name in _MARK})
     return Progress(**found, mark=mark, counts=Counts(**counts))
+
+
+def progress_of_any(where: str) -> str:
+    """Return the SQL that reads progress rows as `read_progress` takes them, of generations that do not count too."""
+    columns = ", ".join(
+        f"toUnixTimestamp64Micro({name})" if kind.arrow == INSTANT.arrow else name for name, kind in PROGRESS.items()
+    )
+    return f"SELECT {columns} FROM progress FINAL {where} ORDER BY topic, partition, generation"
 
 
 def dead_letter_table(flushes: Iterable[Flush]) -> pa.Table:

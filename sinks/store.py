@@ -15,9 +15,9 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.errors import GenerationReplaced, StoreMismatch
 from schemas.log import LogId
-from schemas.progress import Progress
+from schemas.progress import FIRST_CANDIDATE, Progress
 from schemas.usage import Flush
-from sinks import migrations, usage_rows
+from sinks import kept_rows, migrations, replicated, usage_rows
 from sinks.client import connect, disconnect, told
 from sinks.columns import build
 from sinks.progress_rows import (
@@ -29,7 +29,7 @@ from sinks.progress_rows import (
     statement_table,
 )
 from sinks.retry import AT_ONCE, Retrying
-from sinks.url import EmbeddedUrl, StoreUrl, parse_url
+from sinks.url import EmbeddedUrl, ServerUrl, StoreUrl, parse_url
 
 INSERT_SETTINGS: Final = {
     # An asynchronous insert may be acknowledged before it is written, and progress would run ahead of it.
@@ -96,15 +96,21 @@ class Store:
 
     def _migrate(self) -> list[str]:
         wanted = migrations.pending(self.applied_migrations(), migrations.known(), self.url)
+        cluster = self._url.cluster if isinstance(self._url, ServerUrl) else None
         if wanted and self._client.database:
+            made = f"CREATE DATABASE IF NOT EXISTS `{self._client.database}`"
             with told(self._url, "making the database"):
-                self._client.command(f"CREATE DATABASE IF NOT EXISTS `{self._client.database}`", use_database=False)
+                self._client.command(made + (f" ON CLUSTER `{cluster}`" if cluster else ""), use_database=False)
 
         def record(migration: migrations.Migration) -> None:
             row = pa.table({"name": [migration.name], "checksum": [migration.checksum]})
             self._insert("schema_migrations", row)
 
-        return migrations.apply(self.command, record, wanted)
+        def execute(statement: str) -> None:
+            for form in replicated.on_cluster(statement, cluster) if cluster else [statement]:
+                self.command(form)
+
+        return migrations.apply(execute, record, wanted)
 
     def applied_migrations(self) -> dict[str, str]:
         """Return the checksum of every migration that the store has had, by name; {} for a store that is empty."""
@@ -127,11 +133,11 @@ class Store:
     # ---- progress ----
 
     def progress(self, topic: str | None = None) -> dict[LogId, Progress]:
-        """Return the current progress (of the newest generation) of every partition, or of one topic's."""
+        """Return the current progress (of the newest generation that counts) of every partition, or of one topic's."""
         return {found.log: found for found in self._read_progress(topic, every_generation=False)}
 
     def progress_of_all_generations(self, topic: str | None = None) -> list[Progress]:
-        """Return the last progress of every partition and generation, the newest generation of a partition first."""
+        """Return the last progress of every generation that counts, the newest of a partition first."""
         return self._read_progress(topic, every_generation=True)
 
     def _read_progress(self, topic: str | None, *, every_generation: bool) -> list[Progress]:
@@ -157,11 +163,12 @@ class Store:
         self.retrying.run(lambda: self._insert("retired_topics", row), what="retiring a topic")
 
     def rows_past_progress(self, log: LogId, generation: int, next_offset: int) -> bool:
-        """Say whether usage rows or dead letters of this generation lie at or past `next_offset`: an unclean stop."""
+        """Say whether rows, kept events or dead letters of a generation lie at or past an offset: an unclean stop."""
         # No FINAL: a row that a later one replaces was folded less far, so any row past the offset answers.
         log_is = "topic = {topic:String} AND partition = {partition:String} AND generation = {generation:UInt32}"
         sql = (
             f"SELECT 1 FROM usage_windows WHERE {log_is} AND last_offset >= {{next_offset:UInt64}} LIMIT 1 UNION ALL "
+            f"SELECT 1 FROM kept_events WHERE {log_is} AND offset >= {{next_offset:UInt64}} LIMIT 1 UNION ALL "
             f"SELECT 1 FROM dead_letters WHERE {log_is} AND offset >= {{next_offset:UInt64}} LIMIT 1"
         )
         place = {"topic": log.topic, "partition": log.partition, "generation": generation, "next_offset": next_offset}
@@ -178,7 +185,7 @@ class Store:
     # ---- writing ----
 
     def write(self, flushes: Sequence[Flush]) -> None:
-        """Write flushes: usage rows (one insert for all), dead letters (one), then progress (one).
+        """Write flushes: kept events and usage rows (one insert each), dead letters (one), then progress (one).
 
         While the store is away this waits as `retrying` says and then does all of it again, the look at the
         generations first. Raises GenerationReplaced, with nothing written, where another run has started a newer
@@ -190,8 +197,7 @@ class Store:
     def _write_once(self, flushes: Sequence[Flush]) -> None:
         # Built first, so that a progress row which does not fit leaves no usage rows past it.
         progress, letters = progress_table(flushes), dead_letter_table(flushes)
-        for flush in flushes:
-            usage_rows.check(flush)
+        _check(flushes)
         self.check_generations(flushes)
         self.write_usage(flushes)
         self._insert("dead_letters", letters)
@@ -201,24 +207,27 @@ class Store:
         """Raise GenerationReplaced where a flush's generation or settings are not its partition's current ones."""
         topics = sorted({flush.progress.log.topic for flush in flushes})
         sql = (
-            "SELECT topic, partition, generation, fingerprint FROM progress FINAL "
-            "WHERE topic IN {topics:Array(String)} ORDER BY generation DESC LIMIT 1 BY topic, partition"
+            "SELECT topic, partition, place, generation, fingerprint FROM active_progress "
+            "WHERE topic IN {topics:Array(String)} ORDER BY place DESC LIMIT 1 BY topic, partition"
         )
-        current = {LogId(row[0], row[1]): (row[2], row[3]) for row in self._fetch(sql, {"topics": topics})}
+        current = {LogId(row[0], row[1]): row[2:] for row in self._fetch(sql, {"topics": topics})}
         for flush in flushes:
-            mine = (flush.progress.generation, flush.progress.fingerprint)
-            stored = current.get(flush.progress.log, mine)
-            if stored[0] > mine[0] or (stored[0] == mine[0] and stored[1] != mine[1]):
+            mine = (flush.progress.places[1], flush.progress.generation, flush.progress.fingerprint)
+            place, generation, fingerprint = current.get(flush.progress.log, mine)
+            if place > mine[0] or (place == mine[0] and (generation, fingerprint) != mine[1:]):
+                what = "a remeter has replaced it by" if generation >= FIRST_CANDIDATE else "another run has started"
                 raise GenerationReplaced(
-                    f"{flush.progress.log}: another run has started generation {stored[0]} (settings {stored[1]}), "
-                    f"this one writes generation {mine[0]} (settings {mine[1]}); nothing was written: let one of "
+                    f"{flush.progress.log}: {what} generation {generation} (settings {fingerprint}), "
+                    f"this one writes generation {mine[1]} (settings {mine[2]}); nothing was written: let one of "
                     "them run"
                 ).at(flush.progress.log, flush.progress.next_offset)
 
     def write_usage(self, flushes: Sequence[Flush]) -> None:
-        """Insert the usage rows of all flushes; several inserts only where one would touch more than 90 months."""
-        for flush in flushes:
-            usage_rows.check(flush)
+        """Insert kept events and usage rows of all flushes; more inserts only where one would touch over 90 months."""
+        _check(flushes)
+        # Kept events first: whoever reads usage and then its events finds them all.
+        for table in kept_rows.tables(flushes):
+            self._insert(kept_rows.TABLE, table)
         for table in usage_rows.tables(flushes):
             self._insert(usage_rows.TABLE, table)
 
@@ -302,6 +311,12 @@ class Store:
         with told(self._url, "reading"):
             result = self._client.query(sql, parameters=_bound(parameters), column_formats=_as_bytes(raw))
             return [tuple(row) for row in result.result_rows]
+
+
+def _check(flushes: Sequence[Flush]) -> None:
+    for flush in flushes:
+        usage_rows.check(flush)
+        kept_rows.check(flush)
 
 
 def _bound(parameters: Parameters | None) -> dict[str, Any] | None:

@@ -43,9 +43,9 @@ def check(flush: Flush) -> None:
         column: Int64s = getattr(rows, name)
         if len(column) != len(rows):
             raise StoreError(f"{where}.{name}: {len(column)} values for {len(rows)} rows; nothing was written")
-        _within(where, _STORED.get(name, name), column, low, high)
-    _within(where, "category", rows.category, 0, len(rows.category_names) - 1)
-    _within(where, "dimensions", rows.dimensions, 0, len(rows.dimension_values) - 1)
+        within(where, _STORED.get(name, name), column, low, high)
+    within(where, "category", rows.category, 0, len(rows.category_names) - 1)
+    within(where, "dimensions", rows.dimensions, 0, len(rows.dimension_values) - 1)
     uneven = rows.window_start % _SECOND != 0
     if uneven.any():
         value = rows.window_start[uneven][0]
@@ -54,7 +54,8 @@ def check(flush: Flush) -> None:
         raise misfit(where, "generation", flush.progress.generation, "outside 32 bits")
 
 
-def _within(where: str, name: str, column: NDArray[np.signedinteger], low: int, high: int) -> None:
+def within(where: str, name: str, column: NDArray[np.signedinteger], low: int, high: int) -> None:
+    """Raise StoreError for the first value of a column that does not lie between two bounds, these included."""
     if len(column) and (int(column.min()) < low or int(column.max()) > high):
         value = column[(column < low) | (column > high)][0]
         raise misfit(where, name, int(value), f"outside {low} to {high}")
@@ -68,10 +69,12 @@ def tables(flushes: Sequence[Flush]) -> Iterator[pa.Table]:
     full = [flush for flush in flushes if len(flush.rows)]
     if not full:
         return
-    whole = _table(full)
-    months = (
-        np.concatenate([flush.rows.window_start for flush in full]).astype("datetime64[us]").astype("datetime64[M]")
-    )
+    yield from by_months(_table(full), np.concatenate([flush.rows.window_start for flush in full]))
+
+
+def by_months(whole: pa.Table, instants: Int64s) -> Iterator[pa.Table]:
+    """Yield a table whole, or in pieces of no more than MAX_MONTHS months; `instants` are its rows' microseconds."""
+    months = instants.astype("datetime64[us]").astype("datetime64[M]")
     distinct, month = np.unique(months, return_inverse=True)
     if len(distinct) <= MAX_MONTHS:
         yield whole
@@ -99,12 +102,12 @@ def _table(flushes: Sequence[Flush]) -> pa.Table:
     return pa.table(
         {
             "org_id": unsigned("org"),
-            "category": _indexed([(part.category, part.category_names) for part in rows]),
+            "category": indexed([(part.category, part.category_names) for part in rows]),
             "window_start": pa.array((joined("window_start") // _SECOND).astype(np.uint32)),
             "project_id": unsigned("project"),
-            "dimensions": _indexed([(part.dimensions, part.dimension_values) for part in rows]),
-            "topic": _repeated([log.topic for log in logs], lengths),
-            "partition": _repeated([log.partition for log in logs], lengths),
+            "dimensions": indexed([(part.dimensions, part.dimension_values) for part in rows]),
+            "topic": repeated([log.topic for log in logs], lengths),
+            "partition": repeated([log.partition for log in logs], lengths),
             "generation": pa.array(generations),
             "segment": unsigned("segment"),
             "quantity": pa.array(joined("quantity")),
@@ -118,7 +121,7 @@ def _table(flushes: Sequence[Flush]) -> pa.Table:
     )
 
 
-def _indexed(parts: Sequence[tuple[NDArray[np.signedinteger], tuple[str, ...]]]) -> pa.Array:
+def indexed(parts: Sequence[tuple[NDArray[np.signedinteger], tuple[str, ...]]]) -> pa.Array:
     """Join columns of indexes into names; an Arrow file holds one dictionary a column, so the names are joined too."""
     rows: dict[str, int] = {}
     indexes = []
@@ -130,5 +133,6 @@ def _indexed(parts: Sequence[tuple[NDArray[np.signedinteger], tuple[str, ...]]])
     )
 
 
-def _repeated(names: Sequence[str], lengths: Sequence[int]) -> pa.Array:
-    return _indexed([(np.zeros(length, np.int32), (name,)) for name, length in zip(names, lengths, strict=True)])
+def repeated(names: Sequence[str], lengths: Sequence[int]) -> pa.Array:
+    """Return a column in which each name stands so many times."""
+    return indexed([(np.zeros(length, np.int32), (name,)) for name, length in zip(names, lengths, strict=True)])

@@ -20,12 +20,14 @@ from types import FrameType
 from typing import Any, Final
 
 from dataflows.plan import list_sources, make_plan
+from dataflows.reading import Control
 from dataflows.sources.base import wall_clock
 from schemas.errors import SettingsError, StoreUnavailable, TallyError
 from sinks.serve import StoreServer
 from sinks.store import Store, open_store
 from sinks.url import EmbeddedUrl, parse_url
-from tally.running import RunSummary, Watch
+from tally.draining import Draining
+from tally.running import RunSummary, Watch, stopped
 from tally.settings import Settings
 from tally.sources import open_sources
 from tally.telemetry.logs import say
@@ -69,10 +71,20 @@ def run_cluster(settings: Settings, flags: Mapping[str, Any], processes: int, *,
         watch.started = {planned.progress.log: planned.progress for planned in plan.logs if not planned.finished}
         workers = stack.enter_context(_workers({**flags, "store": store_url}, processes, draining))
         show = stack.enter_context(showing(quiet=quiet, every=every))
-        _wait(workers, store, watch, show)
-        watch.progress = store.progress()
+        calls = Draining(draining.control, watch_calls=True)
+        _wait(workers, store, calls, watch, show)
         finished = sum(planned.finished for planned in plan.logs)
-        return RunSummary(watch.counts(), finished, store.complete_to())
+        try:
+            with calls.calling():
+                watch.progress = store.progress()
+                return RunSummary(watch.counts(), finished, store.complete_to())
+        except StoreUnavailable as error:
+            raise stopped(
+                StoreUnavailable(
+                    f"{error}. Every worker has ended well, and what it counted is in the store: only the summary is "
+                    "missing (`tally status` shows it later)"
+                )
+            ) from error
 
 
 @contextmanager
@@ -132,13 +144,13 @@ class _Draining:
     """Whether a signal has asked for the end, and the workers to tell."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.control = Control()
         self.workers: list[_Worker] = []
 
     def request(self, number: int, _: FrameType | None) -> None:
         """Drain the workers. A second signal kills."""
         signal.signal(number, signal.SIG_DFL)
-        self.requested = True
+        self.control.request_stop()
         for worker in self.workers:
             worker.drain()
 
@@ -164,7 +176,7 @@ def _workers(flags: Mapping[str, Any], processes: int, draining: _Draining) -> I
         for number in range(processes):
             # One at a time: what was started is in the list, and ended, should a later start fail.
             workers.append(_Worker({"flags": flags, "process_id": number, "addresses": addresses}))
-        if draining.requested:  # while they were being started
+        if draining.control.stop_requested:  # while they were being started
             for worker in workers:
                 worker.drain()
         yield workers
@@ -174,12 +186,12 @@ def _workers(flags: Mapping[str, Any], processes: int, draining: _Draining) -> I
             worker.process.wait()
 
 
-def _wait(workers: Sequence[_Worker], store: Store, watch: Watch, show: Any) -> None:
+def _wait(workers: Sequence[_Worker], store: Store, calls: Draining, watch: Watch, show: Any) -> None:
     while any(worker.process.poll() is None for worker in workers):
         time.sleep(LOOK_EVERY)
         if any(worker.process.poll() for worker in workers):
             break
-        with suppress(StoreUnavailable):  # the workers wait for it, and say so
+        with suppress(StoreUnavailable), calls.calling():  # the workers wait for it, and say so
             watch.progress = {log: found for log, found in store.progress().items() if log in watch.started}
             show(watch)
     deadline = time.monotonic() + ENDING

@@ -57,7 +57,7 @@ class Selection:
         if self.reasons:
             reasons = " WHERE reason IN {reasons:Array(String)}"
             parameters["reasons"] = list(self.reasons)
-        return f"(SELECT * FROM (SELECT * FROM dead_letters FINAL{where}){reasons})", parameters
+        return f"(SELECT * FROM (SELECT * FROM active_letters{where}){reasons})", parameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def start_for(offset: int, generation: Progress, generations: list[Progress], lo
         return Start(generation, mark.count_from)
     first, before = generation.start_offset, None
     for one in generations:
-        if one.generation == generation.generation - 1 and one.next_offset == first:
+        if generation.follows(one) and one.next_offset == first:
             before = one
     mark = Mark(first, None, None, first) if before is None else replace(before.mark, count_from=first)
     if mark.warm_offset >= log_start:
@@ -177,7 +177,7 @@ def _held_to(store: Store, position: Position, fate: Fate) -> Fate:
     at = {"topic": log.topic, "partition": log.partition, "offset": position.offset, "index": position.index}
     sql = (
         f"SELECT reason, detail, raw_size, (SELECT max(outcome) FROM replays FINAL WHERE {place}) AS replayed "
-        f"FROM dead_letters FINAL WHERE {place}"
+        f"FROM active_letters WHERE {place}"
     )
     found = store.query_rows(sql, at)
     stored = found[0] if found else None

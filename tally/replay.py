@@ -26,6 +26,7 @@ from schemas.formats.base import Decoded, Rejected
 from schemas.formats.judge import judge
 from schemas.log import LogId
 from schemas.metering import MeterSettings
+from schemas.progress import FIRST_CANDIDATE
 from sinks.store import Store
 from tally.deadletters import PAGE_LETTERS, Letter, Selection, read_pages
 from tally.positions import Position
@@ -36,6 +37,7 @@ from tally.replay_records import (
     Record,
     Row,
     name_of,
+    note_places,
     records_at,
     records_counting,
     records_taken,
@@ -95,6 +97,7 @@ class _Decision:
     org_id: int = 0
     event_id: str | None = None
     row: Row | None = None
+    moved: bool = False
 
     def drop_for(self, other: Position) -> None:
         if other != self.letter.position:
@@ -127,6 +130,7 @@ def finish_interrupted(store: Store, terms: Terms) -> set[Position]:
         others = {r.position: first.get((r.org_id, r.event_id), r.position) for r in some}
         counted = [record for record in some if others[record.position] == record.position]
         dropped = [record for record in some if others[record.position] != record.position]
+        note_places(store, [record.position for record in counted], terms.now)
         store.write_usage([usage_of(record.position, Row.read(record), terms.settings) for record in counted])
         write_records(
             store,
@@ -191,7 +195,11 @@ class _Run:
         if record is not None and (row := _row_taken(record, letter)):
             interrupted = record.outcome == COUNTING or letter.position in self.completed
             outcome: Outcome = "completed" if interrupted else "already_replayed"
-            return _Decision(letter, outcome, f"by {record.replayed_by}", row=row)
+            moved = row.generation != letter.generation and max(row.generation, letter.generation) >= FIRST_CANDIDATE
+            if moved:
+                # The log was metered again, and the letter is of another generation than when it was replayed.
+                row = row.of_generation(letter.generation)
+            return _Decision(letter, outcome, f"by {record.replayed_by}", row=row, moved=moved)
         if letter.cut:
             return _Decision(letter, "cut", f"{letter.raw_size:,} bytes, of which {len(letter.raw):,} were kept")
         settings = self.terms.settings
@@ -234,7 +242,8 @@ class _Run:
         others = first_taken(self.store, [found.event_id for found in counting])
         for found in counting:
             found.drop_for(others.get((found.org_id, found.event_id or ""), found.letter.position))
-        written = [found for found in decisions if found.outcome in {"counted", "completed"}]
+        written = [found for found in decisions if found.outcome in {"counted", "completed"} or found.moved]
+        note_places(self.store, [found.letter.position for found in written], self.terms.now)
         settings = self.terms.settings
         self.store.write_usage([usage_of(w.letter.position, w.row, settings) for w in written if w.row is not None])
         late = [found.letter.position for found in decisions if found.outcome == "completed"]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,8 @@ from schemas.formats.base import Decoded
 from schemas.log import LogId
 from schemas.metering import MeterSettings
 from schemas.progress import Mark, Progress
-from schemas.usage import Flush, UsageRows
+from schemas.usage import Flush, KeptRows, UsageRows
+from sinks.remeters import Part, read_parts, write_parts
 from sinks.store import Store
 from tally.deadletters import KEY, KEYS, Letter, bounds_of
 from tally.positions import Position
@@ -54,7 +55,10 @@ _COLUMNS: Final = ", ".join(f"toUnixTimestamp64Micro({n})" if n == "replayed_at"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The usage row of a letter, and `raw`, which names the bytes that it was decoded from. Microseconds UTC."""
+    """The usage row of a letter, and `raw`, which names the bytes that it was decoded from. Microseconds UTC.
+
+    `value` and `amount` are what is kept of the event, None where its category keeps no events.
+    """
 
     org_id: int
     category: str
@@ -65,13 +69,16 @@ class Row:
     quantity: int
     generation: int
     raw: str
+    value: str | None = None
+    amount: str | None = None
 
     @classmethod
     def of(cls, letter: Letter, event: Decoded, settings: MeterSettings) -> "Row":
         """Return the row of an event that a letter decodes to."""
+        category = settings.catalogue.categories[event.category]
         return cls(
             org_id=event.org_id,
-            category=settings.catalogue.names[event.category],
+            category=category.name,
             project_id=event.project_id if settings.group_by_project else 0,
             dimensions=event.dimensions,
             timestamp=event.timestamp,
@@ -79,6 +86,8 @@ class Row:
             quantity=event.quantity,
             generation=letter.generation,
             raw=name_of(letter.raw),
+            value=None if category.keep is None else event.kept.value,
+            amount=None if category.keep is None else event.kept.amount,
         )
 
     @classmethod
@@ -86,9 +95,14 @@ class Row:
         """Return the row that the record of a counted letter holds."""
         return cls(**json.loads(record.detail))
 
+    def of_generation(self, generation: int) -> "Row":
+        """Return the same row under another generation of the letter's log."""
+        return replace(self, generation=generation)
+
     def written(self) -> str:
         """Return the row as a record holds it."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps(found, ensure_ascii=False)
 
 
 def name_of(raw: bytes) -> str:
@@ -96,9 +110,30 @@ def name_of(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()[:32]
 
 
+def log_of(position: Position) -> LogId:
+    """Return the log of its own that the row of a replayed letter is in."""
+    log = position.log
+    return LogId(TOPIC_PREFIX + log.topic, f"{log.partition}/{position.offset}/{position.index}")
+
+
+def note_places(store: Store, positions: Sequence[Position], noted_at: int) -> None:
+    """Let rows of replayed letters be hidden and shown with the generations of their letters. Before they are written.
+
+    Where no remeter is about their logs there is nothing to note. Noting again, at another time, changes nothing.
+    """
+    if not positions:
+        return
+    of_log: dict[LogId, list[Part]] = {}
+    for part in read_parts(store, topics={position.log.topic for position in positions}):
+        of_log.setdefault(part.log, []).append(part)
+    places = [replace(part, log=log_of(position)) for position in positions for part in of_log.get(position.log, ())]
+    if places:
+        write_parts(store, places, noted_at)
+
+
 def usage_of(position: Position, row: Row, settings: MeterSettings) -> Flush:
     """Return the usage row of a letter as the store takes it: the only row of a log of its own."""
-    log, offset = position.log, position.offset
+    offset = position.offset
 
     def column(value: int) -> Any:
         return np.array([value], np.int64)
@@ -121,14 +156,32 @@ def usage_of(position: Position, row: Row, settings: MeterSettings) -> Flush:
         dimension_values=(row.dimensions,),
     )
     progress = Progress(
-        log=LogId(TOPIC_PREFIX + log.topic, f"{log.partition}/{offset}/{position.index}"),
+        log=log_of(position),
         generation=row.generation,
         fingerprint=settings.fingerprint(),
         start_offset=offset,
         next_offset=offset + 1,
         mark=Mark(offset, None, None, offset),
     )
-    return Flush(progress, settings.format, rows, ())
+    return Flush(progress, settings.format, rows, (), _kept(row, rows, position))
+
+
+def _kept(row: Row, rows: UsageRows, position: Position) -> KeptRows | None:
+    if row.value is None:
+        return None
+    return KeptRows(
+        org=rows.org,
+        category=rows.category,
+        project=rows.project,
+        timestamp=rows.first_timestamp,
+        offset=rows.first_offset,
+        index=np.array([position.index], np.int64),
+        quantity=rows.quantity,
+        dimensions=rows.dimension_values,
+        values=(row.value,),
+        amounts=(row.amount or "",),
+        category_names=rows.category_names,
+    )
 
 
 def write_records(store: Store, records: Iterable[Record]) -> None:
@@ -157,6 +210,13 @@ def records_taken(store: Store, event_ids: Collection[str]) -> list[Record]:
         "WHERE event_id IN {ids:Array(String)} AND outcome IN {taken:Array(String)}"
     )
     return [Record(*row) for row in store.query(sql, {"ids": sorted(event_ids), "taken": list(TAKEN)})]
+
+
+def records_of(store: Store, log: LogId) -> list[Record]:
+    """Return the records of all letters of a log, in the order of positions."""
+    where = "topic = {topic:String} AND partition = {partition:String}"
+    sql = f"SELECT {_COLUMNS} FROM replays FINAL WHERE {where} ORDER BY {KEYS}"
+    return [Record(*row) for row in store.query(sql, {"topic": log.topic, "partition": log.partition})]
 
 
 def records_counting(store: Store) -> list[Record]:

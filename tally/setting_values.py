@@ -126,6 +126,15 @@ def endpoint(value: object) -> str | None:
     return value.strip().rstrip("/")
 
 
+def group(value: object) -> str | None:
+    """Read a Kafka consumer group's name; `off`, or nothing, is None."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value.strip()) > 200:
+        raise ValueError(f"{value!r} is no consumer group's name: write text of at most 200 characters, or off")
+    return None if value.strip() in {"", OFF} else value.strip()
+
+
 def instant(value: object) -> int | None:
     """Read an instant into microseconds since 1970 UTC."""
     return None if value is None else read_instant(value)
@@ -234,7 +243,7 @@ def show(name: str, value: Any) -> Any:
         return {key: MASK if SECRET_PROPERTY.search(key) else item for key, item in value.items()}
     if name == "store_patience" and value is None:
         return "forever"
-    if name in {"max_rejected_ratio", "max_rejected_in_row"} and value is None:
+    if name in {"max_rejected_ratio", "max_rejected_in_row", "consumer_group"} and value is None:
         return OFF
     if name == "max_rejected_ratio":
         return f"{Decimal(value) * 100 / WHOLE:f}%"

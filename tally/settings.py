@@ -30,6 +30,7 @@ Instant = Annotated[int | None, BeforeValidator(values.instant)]
 Ratio = Annotated[int | None, BeforeValidator(values.ratio)]
 Count = Annotated[int | None, BeforeValidator(values.count)]
 Address = Annotated[str | None, BeforeValidator(values.address)]
+Group = Annotated[str | None, BeforeValidator(values.group)]
 OtlpEndpoint = Annotated[str | None, BeforeValidator(values.endpoint)]
 Names = Annotated[tuple[str, ...], BeforeValidator(values.names)]
 Properties = Annotated[dict[str, str], BeforeValidator(values.properties)]
@@ -112,6 +113,11 @@ class Settings(BaseSettings):
     )
     until_end: bool = Field(
         default=False, description="Stop a Kafka run at the ends that the topic had when the run began."
+    )
+    consumer_group: Group = Field(
+        default="tally-{topic}",
+        description="Progress on a Kafka topic is committed as this consumer group's offsets too, for lag tools; a run "
+        "never reads them. `{topic}` is the topic's name; `off` commits nothing.",
     )
     again: bool = Field(
         default=False, description="Count a file whose content was counted under another name already once more."

@@ -22,7 +22,7 @@ SECTIONS: Final = {
         "max_age",
         "as_of",
     ),
-    "Kafka": ("kafka", "trust_producer_time", "until_end"),
+    "Kafka": ("kafka", "trust_producer_time", "until_end", "consumer_group"),
     "How it runs": (
         "flush_interval",
         "batch_bytes",

@@ -16,24 +16,41 @@ from tally.settings import Settings
 FORMS: Final = "a file, a folder, - (standard input) or kafka://host:port/topic"
 
 
-def open_sources(settings: Settings, clock: Callable[[], int], on_wait: Callable[[str], None]) -> Sequence[Source]:
+def open_sources(
+    settings: Settings,
+    clock: Callable[[], int],
+    on_wait: Callable[[str], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Sequence[Source]:
     """Return the sources that the settings name. Nothing is asked of a broker yet.
 
-    `clock` (microseconds UTC) dates sights of a log's end, `on_wait` takes a message while a broker is away.
-    Raises SettingsError.
+    `clock` (microseconds UTC) dates sights of a log's end, `on_wait` takes a message while a broker is away,
+    `should_stop` ends the wait for standard input's first bytes. Raises SettingsError.
     """
     if not settings.sources:
         raise SettingsError(f"nothing to read: name {FORMS}")
     if settings.name is not None and len(settings.sources) > 1:
         raise SettingsError("--name names one source: read several in runs of their own, or without it")
-    return [_source(text, settings, clock, on_wait) for text in settings.sources]
+    return [_source(text, settings, clock, on_wait, should_stop) for text in settings.sources]
 
 
-def _source(text: str, settings: Settings, clock: Callable[[], int], on_wait: Callable[[str], None]) -> Source:
+def _source(
+    text: str,
+    settings: Settings,
+    clock: Callable[[], int],
+    on_wait: Callable[[str], None],
+    should_stop: Callable[[], bool],
+) -> Source:
     if text == "-":
         if settings.name is None:
             raise SettingsError("standard input has no name: give one with --name, the same whenever it goes on")
-        return StdinSource(sys.stdin.buffer, name=settings.name, batch_bytes=settings.batch_bytes, clock=clock)
+        return StdinSource(
+            sys.stdin.buffer,
+            name=settings.name,
+            batch_bytes=settings.batch_bytes,
+            clock=clock,
+            should_stop=should_stop,
+        )
     if text.startswith("kafka:"):
         return _kafka(text, settings, clock, on_wait)
     if "://" in text:

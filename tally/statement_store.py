@@ -7,20 +7,21 @@ version, which is why the second is refused.
 """
 
 import datetime as dt
-import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from rater.book import PriceBook
-from rater.render import is_provisional, line_document
 from schemas.errors import SettingsError
-from schemas.period import Period
+from schemas.period import Period, days_name
 from schemas.statements import Statement
 from sinks.store import Store
+from tally.accounts import write_accounts
+from tally.rated import Stamp
 from tally.rating import Known
+from tally.statement_rows import Row, statement_row
 
 BATCH: Final = 2_000
 """Statements compared and written at a time."""
@@ -34,7 +35,17 @@ WHERE org_id IN {{orgs:Array(UInt64)}}
     AND period_start = toDateTime({{start:UInt32}}, 'UTC') AND period_end = toDateTime({{end:UInt32}}, 'UTC')
 """.format(lines=", ".join(f"`lines.{name}`" for name in _LINE))
 
-Row = dict[str, Any]
+_BOUNDS: Final = ("period_start", "period_end")
+
+
+_KNOWN: Final = """
+SELECT org_id, any(snapshot_id), any(contract), any(contract_hash), any(ifNull(complete_to >= period_end, false))
+FROM (SELECT * FROM statements FINAL)
+WHERE period_start = toDateTime({start:UInt32}, 'UTC') AND period_end = toDateTime({end:UInt32}, 'UTC')
+    AND book_hash = {book:String} AND notEmpty(`lines.line_no`)
+GROUP BY org_id
+HAVING count() = 1
+"""
 
 
 @dataclass(slots=True)
@@ -53,18 +64,19 @@ class Outcome:
 
 @dataclass(slots=True)
 class StatementStore:
-    """Takes complete statements of one period and writes them in batches; a context manager that writes the last.
+    """Takes the rows of complete statements and writes them in batches; a context manager that writes the last.
 
-    `rated_at` (microseconds UTC) is kept with what is written; a statement that is there already keeps its own.
+    `rated_at` (microseconds UTC) is kept with what is written; a statement that is there already keeps its own. The
+    account that a statement leaves is written before it.
     """
 
     store: Store
     book: PriceBook
-    period: Period
     known: Known
     rated_at: int
     outcome: Outcome = field(default_factory=Outcome)
-    _waiting: list[Statement] = field(default_factory=list)
+    _waiting: list[Row] = field(default_factory=list)
+    _accounts: list[Row] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self
@@ -73,31 +85,60 @@ class StatementStore:
         if kind is None:
             self.flush()
 
+    @property
+    def stamp(self) -> Stamp:
+        """Return what is kept beside every statement of where it came from."""
+        return Stamp(self.known.vector, self.known.complete_to, self.known.version(self.book.revision), self.rated_at)
+
     def add(self, statement: Statement) -> None:
         """Take one complete statement. Raises StoreError, and SettingsError for a book changed under its revision."""
-        assert statement.period == self.period, "one store of statements is for one period"
-        self._waiting.append(statement)
+        stamp = self.stamp
+        self.add_row(statement_row(statement, stamp.vector, stamp.complete_to, stamp.version, stamp.rated_at))
+
+    def add_row(self, row: Row, account: str | None = None) -> None:
+        """Take the row of one complete statement, with the account (JSON) that it leaves, where there is one."""
+        self._waiting.append(row)
+        if account is not None:
+            key = {name: row[name] for name in ("org_id", "contract", "period_end", "version")}
+            self._accounts.append({**key, "account": account})
         if len(self._waiting) >= BATCH:
             self.flush()
+
+    def known_before(self, period: Period) -> dict[int, tuple[str, str, str]]:
+        """Return what the statements of a period were rated from: snapshot, contract and its hash, by organisation.
+
+        Only of those that this book's rating would write again as they are: of the same book, and complete where
+        the period now is.
+        """
+        bounds = {"start": int(period.start.timestamp()), "end": int(period.end.timestamp())}
+        rows = self.store.query(_KNOWN, {**bounds, "book": self.book.content_hash})
+        now = self.known.complete_to is not None and self.known.complete_to >= period.end
+        return {
+            int(org): (snapshot, contract, contract_hash)
+            for org, snapshot, contract, contract_hash, complete in rows
+            if bool(complete) == now
+        }
 
     def flush(self) -> None:
         """Compare what was taken with what is stored, and write what is new."""
         if not self._waiting:
             return
-        stored = self._stored([statement.org_id for statement in self._waiting])
+        write_accounts(self.store, self._accounts)
+        self._accounts.clear()
         rows: list[Row] = []
-        for statement in self._waiting:
-            rows.extend(self._to_write(statement, stored.get(statement.org_id, {})))
+        for bounds, waiting in _by_period(self._waiting).items():
+            stored = self._stored([row["org_id"] for row in waiting], *bounds)
+            for row in waiting:
+                rows.extend(self._to_write(row, stored.get(row["org_id"], {})))
         self.store.write_statements(rows)
         self._waiting.clear()
 
-    def _to_write(self, statement: Statement, stored: Mapping[str, Row]) -> list[Row]:
+    def _to_write(self, row: Row, stored: Mapping[str, Row]) -> list[Row]:
         rows: list[Row] = []
-        row = self._row(statement)
-        before = stored.get(statement.contract)
+        before = stored.get(row["contract"])
         if before is not None:
             self._same_book(before)
-        if before is None or before["version"] < row["version"] or self._differs(before, row):
+        if before is None or before["version"] < row["version"] or _differs(before, row):
             rows.append(row)
             self.outcome.written += 1
         elif before["version"] > row["version"]:
@@ -105,7 +146,7 @@ class StatementStore:
         else:
             self.outcome.unchanged += 1
         for contract, other in stored.items():
-            if contract != statement.contract and other["lines"] and other["version"] <= row["version"]:
+            if contract != row["contract"] and other["lines"] and other["version"] <= row["version"]:
                 rows.append({**row, "contract": contract, "total": 0, "lines": (), "contract_hash": ""})
                 self.outcome.withdrawn += 1
         return rows
@@ -114,59 +155,45 @@ class StatementStore:
         if before["version"] >> 64 == self.book.revision and before["book_hash"] != self.book.content_hash:
             raise SettingsError(
                 f"price book {self.book.origin or self.book.name}: organisation {before['org_id']} was rated for "
-                f"{self.period} by another content of revision {self.book.revision}: raise `revision` in the book "
+                f"{_period(before)} by another content of revision {self.book.revision}: raise `revision` in the book "
                 "with every change, so that the newer statement replaces the older one"
             )
 
-    def _differs(self, before: Row, row: Row) -> bool:
-        """Say whether a row of the same version says anything else; an hour later a complete period is no news."""
-        if before["version"] != row["version"]:
-            return False
-        at = before["complete_to"], row["complete_to"]
-        complete = [not is_provisional(when, self.period) for when in at]
-        news = at[0] != at[1] and not all(complete)
-        return news or any(before[name] != row[name] for name in before if name not in {"complete_to", "version"})
-
-    def _row(self, statement: Statement) -> Row:
-        lines = [
-            {
-                "line_no": number,
-                "category": line.categories,
-                "description": line.name,
-                "quantity": line.quantity,
-                "amount": line.amount,
-                "detail": json.dumps(line_document(line), ensure_ascii=False, separators=(",", ":")),
-            }
-            for number, line in enumerate(statement.lines, 1)
-        ]
-        return {
-            "org_id": statement.org_id,
-            "contract": statement.contract,
-            "period_start": statement.period.start,
-            "period_end": statement.period.end,
-            "currency": statement.currency,
-            "total": statement.total,
-            "lines": lines,
-            "book_hash": statement.book_hash,
-            "contract_hash": statement.contract_hash,
-            "snapshot_id": statement.snapshot_id,
-            "progress_vector": self.known.vector,
-            "complete_to": self.known.complete_to,
-            "version": self.known.version(self.book.revision),
-            "rated_at": self.rated_at,
-        }
-
-    def _stored(self, orgs: list[int]) -> dict[int, dict[str, Row]]:
-        """Return the stored statements of these organisations, by organisation and contract."""
-        bounds = {"start": int(self.period.start.timestamp()), "end": int(self.period.end.timestamp())}
+    def _stored(self, orgs: list[int], start: dt.datetime, end: dt.datetime) -> dict[int, dict[str, Row]]:
+        """Return the stored statements of these organisations for a period, by organisation and contract."""
+        bounds = {"start": int(start.timestamp()), "end": int(end.timestamp())}
         found: defaultdict[int, dict[str, Row]] = defaultdict(dict)
         for row in self.store.query_rows(_STORED, {"orgs": orgs, **bounds}):
             columns = [row.pop(f"lines.{name}") for name in _LINE]
             row["lines"] = [dict(zip(_LINE, values, strict=True)) for values in zip(*columns, strict=True)]
             if row["complete_to"] is not None:
                 row["complete_to"] = _instant(row["complete_to"])
-            found[row["org_id"]][row["contract"]] = row
+            found[row["org_id"]][row["contract"]] = {**row, "period_start": start, "period_end": end}
         return found
+
+
+def _by_period(rows: Sequence[Row]) -> dict[tuple[dt.datetime, dt.datetime], list[Row]]:
+    found: defaultdict[tuple[dt.datetime, dt.datetime], list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["period_start"], row["period_end"]].append(row)
+    return found
+
+
+def _period(row: Row) -> Period:
+    """Return the period of a row, named by the days that its bounds are nearest to in UTC."""
+    half = dt.timedelta(hours=12)
+    first, after = ((row[name] + half).date() if row[name].hour else row[name].date() for name in _BOUNDS)
+    return Period(row["period_start"], row["period_end"], days_name(first, after))
+
+
+def _differs(before: Row, row: Row) -> bool:
+    """Say whether a row of the same version says anything else; an hour later a complete period is no news."""
+    if before["version"] != row["version"]:
+        return False
+    at = before["complete_to"], row["complete_to"]
+    complete = [when is not None and when >= row["period_end"] for when in at]
+    news = at[0] != at[1] and not all(complete)
+    return news or any(before[name] != row[name] for name in before if name not in {"complete_to", "version"})
 
 
 def _instant(microseconds: int) -> dt.datetime:

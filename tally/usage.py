@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 
 from schemas.errors import SettingsError
 from schemas.verdicts import END_OF_TIME, MAX_ID
+from sinks.remeters import COUNTS
 from sinks.store import Store
 from tally.units import read_instant, show_instant
 
@@ -25,15 +26,18 @@ BY: Final[tuple[By, ...]] = get_args(By)
 SECOND: Final = 1_000_000
 _LAST_SECOND: Final = 2**32 - 1
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_TEXT: Final = "formatDateTime({}, '%Y-%m-%dT%H:%i:%SZ', 'UTC')"
+TEXT: Final = "formatDateTime({}, '%Y-%m-%dT%H:%i:%SZ', 'UTC')"
 
-_STARTS: Final[dict[By, str]] = {
+STARTS: Final[dict[By, str]] = {
     "window": "{}",
     "hour": "toStartOfHour({})",
     "day": "toDateTime(toDate({}, 'UTC'), 'UTC')",
     "month": "toDateTime(toStartOfMonth(toDate({}, 'UTC')), 'UTC')",
 }
 """The start of the unit that an instant lies in, as a DateTime in UTC."""
+
+
+SUMS: Final = ("sum(quantity)", "sum(events)", "sum(late_events)")
 
 
 class _View(NamedTuple):
@@ -110,18 +114,28 @@ def read_usage(store: Store, query: UsageQuery, categories: Collection[str] = ()
     store.check_version()
     complete_to = store.complete_to()
     check_categories(store, query.categories, categories)
-    project = _has(store, "project_id != 0") if query.project is None else query.project
-    dimensions = _has(store, "dimensions != ''") if query.dimensions is None else query.dimensions
-    grouped = ("org_id", "category", *(["project_id"] if project else []), *(["dimensions"] if dimensions else []))
+    grouped = told_apart(store, query)
     sql, parameters = usage_sql(query, grouped)
     answer = UsageAnswer(complete_to, (*grouped, "window_start", "quantity", "events", "late_events"), rows=iter(()))
-    answer.rows = _limited(answer, store.stream(sql, parameters), query.limit)
+    answer.rows = limited(answer, store.stream(sql, parameters), query.limit)
     return answer
 
 
-def usage_sql(query: UsageQuery, grouped: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
-    """Return the SQL of a query and its parameters. Filters name key columns only, so they may reach below FINAL."""
-    start, end = _second(query.start), _second(query.end)
+def told_apart(store: Store, query: UsageQuery) -> tuple[str, ...]:
+    """Return the columns that rows are told apart by, beside their time."""
+    project = _has(store, "project_id != 0") if query.project is None else query.project
+    dimensions = _has(store, "dimensions != ''") if query.dimensions is None else query.dimensions
+    return ("org_id", "category", *(["project_id"] if project else []), *(["dimensions"] if dimensions else []))
+
+
+def usage_sql(
+    query: UsageQuery, grouped: tuple[str, ...], values: tuple[str, ...] = SUMS
+) -> tuple[str, dict[str, Any]]:
+    """Return the SQL of a query, whose rows end with `values` of a view's columns, and its parameters.
+
+    Filters name key columns only, so they may reach below FINAL.
+    """
+    start, end = second_of(query.start), second_of(query.end)
     view = next(
         view
         for view in _COARSEST[query.by]
@@ -144,11 +158,11 @@ def usage_sql(query: UsageQuery, grouped: tuple[str, ...]) -> tuple[str, dict[st
     keys = ", ".join(grouped)
     order = ", ".join(("org_id", "category", "starts", *grouped[2:]))
     inner = (
-        f"SELECT {keys}, {_STARTS[query.by].format(view.time)} AS starts, sum(quantity) AS total_quantity, "
-        f"sum(events) AS total_events, sum(late_events) AS total_late FROM {view.name} {where}"
+        f"SELECT {keys}, {STARTS[query.by].format(view.time)} AS starts, "
+        f"{', '.join(f'{value} AS value{number}' for number, value in enumerate(values))} FROM {view.name} {where}"
         f"GROUP BY {keys}, starts ORDER BY {order}{limit}"
     )
-    outer = f"{keys}, {_TEXT.format('starts')}, total_quantity, total_events, total_late"
+    outer = f"{keys}, {TEXT.format('starts')}, {', '.join(f'value{number}' for number in range(len(values)))}"
     return f"SELECT {outer} FROM ({inner}) ORDER BY {order}", parameters
 
 
@@ -158,7 +172,7 @@ def check_categories(store: Store, asked: Collection[str], catalogue: Collection
     if not unknown:
         return
     # No FINAL: a category that a row has is in the key, so every version of the row has it.
-    used = {row[0] for row in store.query("SELECT DISTINCT category FROM usage_windows")}
+    used = {row[0] for row in store.query(f"SELECT DISTINCT category FROM usage_windows WHERE {COUNTS}")}
     for name in unknown:
         if name not in used:
             near = difflib.get_close_matches(name, {*catalogue, *used}, n=1, cutoff=0.5)
@@ -197,17 +211,18 @@ def check_query(query: UsageQuery) -> None:
         raise SettingsError(f"--limit {query.limit}: must be at least 1")
 
 
-def _second(instant: int | None) -> int | None:
+def second_of(instant: int | None) -> int | None:
     """Round up to whole seconds, on which windows start, within what the column holds."""
     return None if instant is None else max(0, min(_LAST_SECOND, -(-instant // SECOND)))
 
 
 def _has(store: Store, condition: str) -> bool:
     # Key columns only, so that no FINAL is needed.
-    return bool(store.query(f"SELECT 1 FROM usage_windows WHERE {condition} LIMIT 1"))
+    return bool(store.query(f"SELECT 1 FROM usage_windows WHERE {condition} AND {COUNTS} LIMIT 1"))
 
 
-def _limited(answer: UsageAnswer, rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tuple[Any, ...]]:
+def limited(answer: UsageAnswer, rows: Iterator[tuple[Any, ...]], limit: int | None) -> Iterator[tuple[Any, ...]]:
+    """Yield at most `limit` rows, and note in the answer whether there are more."""
     for number, row in enumerate(rows):
         if number == limit:
             answer.truncated = True

@@ -29,6 +29,7 @@ from schemas.usage import Flush
 from sinks.retry import Retrying
 from sinks.store import Store, open_store
 from sinks.writer import WriteUsage
+from tally.commits import Commits
 from tally.draining import Draining
 from tally.settings import Settings, load_settings
 from tally.sources import open_sources
@@ -87,12 +88,17 @@ def prepare(
         telemetry = open_telemetry(settings, control, process)
         if telemetry is not None:
             opened.callback(telemetry.close)
-        listings = list_sources(open_sources(settings, clock, partial(tell, level="warning")), clock)
+        warn = partial(tell, level="warning")
+        sources = open_sources(settings, clock, warn, lambda: control.stopping)
+        listings = list_sources(sources, clock)
         store = opened.enter_context(open_store(settings.store))
         store.migrate()
         plan = make_plan(listings, meter_settings, store, plan_options(settings))
         tell_notes(plan, tell)
         draining = Draining(control, watch_calls=not store.embedded)
+        commits = Commits(sources, settings.consumer_group, warn)
+        opened.callback(commits.close)
+        wrote = commits.then(wrote)
         meters, write = _watched(settings, meter_settings, plan, store, control, draining, telemetry, tell, wrote)
         announce = _announcer(store, meter_settings, plan, draining)
         read = ReadLogs(plan, Pace(steady_clock, settings.flush_interval), control, announce)

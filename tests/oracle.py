@@ -23,10 +23,13 @@ class Event:
     dimensions: str = ""
     not_billable: str | None = None
     rejected: str | None = None
+    value: str = ""
+    amount: str = ""
 
-    @property
-    def payload(self) -> tuple[str, int, int, int, str]:
-        return (self.category, self.project, self.quantity, self.timestamp, self.dimensions)
+    def payload(self, kept: tuple[str, ...]) -> tuple[object, ...]:
+        """What a duplicate must repeat; value and amount are read only of events that are kept."""
+        plain = (self.category, self.project, self.quantity, self.timestamp, self.dimensions)
+        return (*plain, self.value, self.amount) if self.category in kept else plain
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Rules:
     max_future: int = 300_000_000
     max_age: int = 90 * 86_400_000_000
     as_of: int | None = None
+    kept: tuple[str, ...] = ()
+    """The categories whose accepted events are kept one by one."""
 
 
 @dataclass
@@ -67,9 +72,24 @@ RowKey = tuple[int, str, int, str, int, int]
 """org, category, project, dimensions, window_start, segment."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """An accepted event of a category that keeps its events."""
+
+    org: int
+    category: str
+    project: int
+    timestamp: int
+    quantity: int
+    dimensions: str
+    value: str
+    amount: str
+
+
 @dataclass
 class Outcome:
     rows: dict[RowKey, Row] = field(default_factory=dict)
+    kept: dict[tuple[int, int], Kept] = field(default_factory=dict)
     verdicts: dict[tuple[int, int], str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -84,12 +104,17 @@ class Outcome:
         assert self.counts["events"] == self.counts["accepted"] + self.counts["duplicates"] + free + rejected
         assert self.counts["accepted"] == sum(row.events for row in self.rows.values())
         assert self.counts["quantity"] == sum(row.quantity for row in self.rows.values())
+        for category in {one.category for one in self.kept.values()}:
+            kept = [one for one in self.kept.values() if one.category == category]
+            rows = [row for key, row in self.rows.items() if key[1] == category]
+            assert len(kept) == sum(row.events for row in rows)
+            assert sum(one.quantity for one in kept) == sum(row.quantity for row in rows)
 
 
 def meter(records: list[Record], rules: Rules) -> Outcome:
     """Meter one partition log from its start."""
     out = Outcome()
-    occurred: dict[tuple[int, str], tuple[int, tuple[str, int, int, int, str]]] = {}
+    occurred: dict[tuple[int, str], tuple[int, tuple[object, ...]]] = {}
     for record in records:
         out.counts["records"] += 1
         if record.timestamp is not None:
@@ -109,6 +134,18 @@ def meter(records: list[Record], rules: Rules) -> Outcome:
                 out.counts["accepted"] += 1
                 out.counts["late"] += word == "late"
                 out.counts["quantity"] += event.quantity
+                if event.category in rules.kept:
+                    project = event.project if rules.group_by_project else 0
+                    out.kept[record.offset, index] = Kept(
+                        event.org,
+                        event.category,
+                        project,
+                        event.timestamp,
+                        event.quantity,
+                        event.dimensions,
+                        event.value,
+                        event.amount,
+                    )
     if out.max_timestamp is not None and out.clock is not None:
         out.watermark = min(out.max_timestamp, out.clock) - rules.allowed_lateness
     return out
@@ -119,7 +156,7 @@ def _verdict(
     record: Record,
     rules: Rules,
     out: Outcome,
-    occurred: dict[tuple[int, str], tuple[int, tuple[str, int, int, int, str]]],
+    occurred: dict[tuple[int, str], tuple[int, tuple[object, ...]]],
 ) -> str:
     if event.rejected is not None:
         return f"rejected:{event.rejected}"
@@ -143,9 +180,10 @@ def _verdict(
     if event.event_id is not None:
         key = (event.org, event.event_id)
         seen = occurred.get(key)
-        occurred[key] = (bucket, event.payload)
+        payload = event.payload(rules.kept)
+        occurred[key] = (bucket, payload)
         if seen is not None and bucket <= seen[0] + rules.horizon_buckets:
-            return "duplicate" if seen[1] == event.payload else "rejected:conflicting_duplicate"
+            return "duplicate" if seen[1] == payload else "rejected:conflicting_duplicate"
     start = event.timestamp - event.timestamp % rules.window
     late = watermark is not None and start + rules.window <= watermark
     segment = 1 + bucket // 10 if late else 0

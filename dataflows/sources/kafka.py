@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from dataflows.sources.base import ListedLog, wall_clock
+from dataflows.sources.kafka_commits import GroupCommits
 from dataflows.sources.kafka_consume import ConsumeFetcher
 from dataflows.sources.kafka_ends import EndWatcher
 from dataflows.sources.kafka_fast import FastFetcher, FastUnavailable
@@ -66,6 +67,11 @@ class KafkaSource:
         self._listed: Described | None = None
         self._clock = clock
         self._on_wait = on_wait
+
+    @property
+    def topic(self) -> str:
+        """Return the topic's name."""
+        return self._topic.name
 
     @property
     def broker_clock(self) -> bool:
@@ -122,6 +128,10 @@ class KafkaSource:
             clock=self._clock,
             on_wait=self._on_wait,
         )
+
+    def commits(self, group: str, on_trouble: Callable[[str], None]) -> GroupCommits:
+        """Return what commits the topic's offsets under a group's name; `on_trouble` takes a message where it fails."""
+        return GroupCommits(self._topic, group, on_trouble)
 
     def _fetcher(self, starts: Mapping[int, int]) -> Fetcher:
         if self._route != "portable":

@@ -6,7 +6,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn, TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented there, but not in its __all__
     AdminClient,
     ConfigResource,
@@ -196,7 +203,13 @@ class KafkaTopic:
             isolation_level=level,
             request_timeout=timeout,
         )
-        return Question({at.partition: future for at, future in asked.items()})
+        return Question({at.partition: _real(future) for at, future in asked.items()})
+
+    def ask_commit(self, group: str, offsets: Mapping[int, int], timeout: float) -> "Future[Any]":
+        """Ask for those offsets to be kept as the group's, by partition, without waiting; nobody joins the group."""
+        places = [TopicPartition(self.name, partition, offset) for partition, offset in offsets.items()]
+        wanted = ConsumerGroupTopicPartitions(group, places)
+        return self._admin.alter_consumer_group_offsets([wanted], request_timeout=timeout)[group]
 
     def _wait(self, ask: "Callable[[], Mapping[Key, Future[Value]]]") -> dict[Key, Value]:
         deadline = time.monotonic() + self._timeout
@@ -235,6 +248,27 @@ class KafkaTopic:
                 "broker is up, and the security.* and sasl.* properties"
             ) from error
         raise SourceError(f"{self.uri}: {reason(error)}") from error
+
+
+def _real(asked: "Future[Any]") -> "Future[Any]":
+    """Return an answer about an offset, or the error that it should have been.
+
+    Where the connection to one of several brokers breaks, the client answers for its partitions without an error and
+    with an offset below zero, which is none.
+    """
+    answered: Future[Any] = Future()
+
+    def take(done: "Future[Any]") -> None:
+        problem = done.exception()
+        if problem is None and done.result().offset < 0:
+            problem = KafkaException(KafkaError(KafkaError._TRANSPORT))
+        if problem is None:
+            answered.set_result(done.result())
+        else:
+            answered.set_exception(problem)
+
+    asked.add_done_callback(take)
+    return answered
 
 
 def described(answer: Any) -> Described:

@@ -28,6 +28,9 @@ PARTITION: Final = "0"
 WAIT: Final = 0.04
 """Seconds that a poll waits for more input at most."""
 
+LOOK_EVERY: Final = 0.1
+"""Seconds between two looks at whether the run is to stop, while its first bytes are waited for."""
+
 READ_BYTES: Final = 1 << 18
 """How much is asked for at a time; a pipe seldom has more."""
 
@@ -43,17 +46,20 @@ class StdinSource:
         batch_bytes: int = 4 << 20,
         longest_line: int = MAX_LINE_BYTES,
         clock: Callable[[], int] = wall_clock,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take a stream of which nothing was read, and the topic's name; nothing is read yet.
 
         `batch_bytes` bounds what one poll returns, about. `longest_line`: for tests. `clock`: the wall clock in
-        microseconds, for when the end was seen. Raises SettingsError for a name that cannot be.
+        microseconds, for when the end was seen. `should_stop` ends the wait for the first bytes. Raises SettingsError
+        for a name that cannot be.
         """
         self._log = LogId(topic_name(name), PARTITION)
         self._input = Input(stream)
         self._batch_bytes = batch_bytes
         self._longest_line = longest_line
         self._clock = clock
+        self._should_stop = should_stop
         self._opened = False
 
     @property
@@ -65,9 +71,12 @@ class StdinSource:
         """Return the one log; its end is known only where that lies within the first 4 KiB.
 
         Waits until as much has come, or the end: until then nobody can say whether this is the input that was
-        read before. Raises SourceError where it cannot be read.
+        read before; so there is no log where the run was asked to stop meanwhile. Raises SourceError where it cannot
+        be read.
         """
-        head = self._input.head(HEAD_BYTES)
+        head = self._input.head(HEAD_BYTES, self._should_stop)
+        if head is None:
+            return []
         return [
             ListedLog(
                 log=self._log,
@@ -267,10 +276,15 @@ class Input:
         if self._descriptor is not None:
             self._poll.register(self._descriptor, select.POLLIN)
 
-    def head(self, size: int) -> bytes:
-        """Return the first bytes, fewer only where the input ends; waits for them. To be asked before any read."""
+    def head(self, size: int, should_stop: Callable[[], bool]) -> bytes | None:
+        """Return the first bytes, fewer only where the input ends; None where the wait for them was to stop.
+
+        To be asked before any read.
+        """
         while len(self._looked_at) < size and not self._ended:
-            self._looked_at += self._next(size - len(self._looked_at), None) or b""
+            if should_stop():
+                return None
+            self._looked_at += self._next(size - len(self._looked_at), LOOK_EVERY) or b""
         return self._looked_at[:size]
 
     def read(self, size: int, timeout: float) -> bytes | None:
@@ -283,12 +297,12 @@ class Input:
             return piece
         return b"" if self._ended else self._next(size, timeout)
 
-    def _next(self, size: int, timeout: float | None) -> bytes | None:
+    def _next(self, size: int, timeout: float) -> bytes | None:
         try:
             if self._descriptor is None:
                 piece = self._stream.read(size)
             else:
-                if not self._poll.poll(None if timeout is None else max(0, int(timeout * 1000))):
+                if not self._poll.poll(max(0, int(timeout * 1000))):
                     return None
                 piece = os.read(self._descriptor, size)
         except BlockingIOError:  # somebody else emptied the pipe first

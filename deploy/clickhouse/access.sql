@@ -14,6 +14,10 @@ GRANT SELECT, INSERT ON tally.progress TO tally_writer;
 GRANT SELECT, INSERT ON tally.dead_letters TO tally_writer;
 GRANT SELECT, INSERT ON tally.kept_events TO tally_writer;
 GRANT SELECT ON tally.* TO tally_writer;
+-- `tally remeter`: candidates, what they are about, and the row that switches.
+GRANT INSERT ON tally.remeter_parts TO tally_writer;
+GRANT INSERT ON tally.remeter_decisions TO tally_writer;
+GRANT INSERT ON tally.remetered_letters TO tally_writer;
 
 -- The rater: reads usage, writes statements and what reconciliation found.
 GRANT SELECT ON tally.* TO tally_rater;

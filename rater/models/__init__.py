@@ -1,12 +1,17 @@
 """The price models, one a file. A file put into this folder is found by itself; nothing else has to be touched.
 
 A model is a subclass of `schemas.prices.PriceModel` with a field `model: Literal["its_name"]`, the fields that a price
-book gives it, and `steps(quantity)`. Its golden table is `tests/rater/golden/its_name.yaml`.
+book gives it, and `steps(quantity)` (with `price(measure)`, where it `needs` more). Its golden table is
+`tests/rater/golden/its_name.yaml`.
 """
 
 import importlib
 import pkgutil
-from typing import Final, get_args
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Final, get_args
+
+from pydantic import Field
 
 from schemas.prices import PriceModel
 
@@ -29,3 +34,8 @@ def _found() -> dict[str, type[PriceModel]]:
 
 MODELS: Final[dict[str, type[PriceModel]]] = _found()
 """Every price model by its name."""
+
+if TYPE_CHECKING:
+    AnyPrice = PriceModel
+else:
+    AnyPrice = Annotated[reduce(or_, MODELS.values()), Field(discriminator="model")]

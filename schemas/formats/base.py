@@ -7,7 +7,9 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.catalogue import Keep
 from schemas.formats.strict_json import JsonObject
+from schemas.log import NO_VALUES, KeptValues
 from schemas.metering import MeterSettings
 from schemas.verdicts import Reason
 
@@ -19,7 +21,8 @@ class Decoded:
     `event_id` is None where the format has no message id: the event's position is its identity. `category` is a row
     of the catalogue, `quantity` counts units of it, `timestamp` is microseconds UTC. `dimensions` is the canonical
     JSON of the grouped attributes, '' without any. `not_billable` is the word that says why it is not billed, None
-    for an event that is. `source` is the producer's name, '' where it gives none.
+    for an event that is. `source` is the producer's name, '' where it gives none. `kept` is what its category asks
+    for of its attributes.
     """
 
     org_id: int
@@ -31,6 +34,7 @@ class Decoded:
     dimensions: str
     not_billable: str | None
     source: str
+    kept: KeptValues = NO_VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,15 @@ Outcome = Decoded | Rejected
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a format looks up: the catalogue's rows by name and by id, and the names of the grouped attributes."""
+    """What a format looks up: the catalogue's rows by name and by id, and the names of the grouped attributes.
+
+    `keeps` says which attributes are kept of a category's events, by row; only categories that name any are in it.
+    """
 
     row_by_name: Mapping[str, int]
     row_by_id: Mapping[int, int]
     group_by: tuple[str, ...]
+    keeps: Mapping[int, Keep]
 
     @classmethod
     def of(cls, settings: MeterSettings) -> "Context":
@@ -60,6 +68,7 @@ class Context:
             MappingProxyType(catalogue.row_by_name()),
             MappingProxyType(catalogue.row_by_id()),
             tuple(sorted(set(settings.group_by))),
+            MappingProxyType({row: keep for row, keep in catalogue.keeps().items() if keep.attributes}),
         )
 
 

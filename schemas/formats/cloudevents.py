@@ -17,8 +17,9 @@
 - Of the context attributes null means absent, as the specification has it, and an empty `id`, `source`, `type` or
   `subject` is a missing_field, since they must not be empty. `data` may be null or absent. Inside `data` null is a
   wrong_type of `quantity` and `project_id`, and makes another member no attribute.
-- Members of `data` that no setting groups by may hold anything. One that usage is grouped by must be a string, a number
-  or a boolean: an event that would be counted in the wrong group is a wrong_type instead.
+- Members of `data` that no setting groups by, and no category keeps, may hold anything. One that usage is grouped by
+  or that is kept must be a string, a number or a boolean: an event that would be counted in the wrong group is a
+  wrong_type instead.
 - A quantity written as a string ("12") is a wrong_type: nothing is coerced.
 - `data` that is no object, and `data_base64`, are a wrong_type: there is no quantity to read in them.
 - Extension attributes, `dataschema` and `datacontenttype` are ignored, the last two after a look at their type.
@@ -42,7 +43,9 @@ from schemas.formats.fields import (
     shown,
     unknown_category,
 )
+from schemas.formats.kept import first_of, kept_of
 from schemas.formats.strict_json import JsonObject, JsonValue, Number
+from schemas.log import NO_VALUES, KeptValues
 from schemas.verdicts import MAX_ID
 
 MAX_SOURCE_LENGTH: Final = 1024
@@ -125,13 +128,16 @@ class CloudEvents:
             given = {key: member for key, member in value.items() if member is not None}
         attributes = _attributes(given.get("data"), context.group_by) if context.group_by else {}
         ungroupable = _ungroupable(attributes)
+        kept = _kept(given, context) if context.keeps else NO_VALUES
         try:
             event = CloudEvent.model_validate(given)
         except ValidationError as error:
             why = refused(error, CloudEvent, given.get("type"), context.row_by_name, field="type")
-            return why if ungroupable is None or why.reason in {"missing_field", "wrong_type"} else ungroupable
+            return first_of(first_of(why, ungroupable or NO_VALUES), kept)
         if ungroupable is not None:
-            return ungroupable
+            return first_of(ungroupable, kept)
+        if isinstance(kept, Rejected):
+            return kept
         category = context.row_by_name.get(event.type)
         if category is None:
             return unknown_category(event.type, "type")
@@ -145,7 +151,16 @@ class CloudEvents:
             dimensions=dimensions_of(attributes, context.group_by),
             not_billable=None,
             source=event.source,
+            kept=kept,
         )
+
+
+def _kept(event: JsonObject, context: Context) -> KeptValues | Rejected:
+    category, data = event.get("type"), event.get("data", {})
+    row = context.row_by_name.get(category) if isinstance(category, str) else None
+    if isinstance(data, dict):
+        data = {name: member for name, member in data.items() if name not in _OWN_MEMBERS and member is not None}
+    return kept_of(data, row, context, "data")
 
 
 def _attributes(data: JsonValue, group_by: tuple[str, ...]) -> JsonObject:

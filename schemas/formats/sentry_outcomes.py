@@ -12,16 +12,19 @@
 - `quantity` is a u64 at the source; past 2^53 it is a bad_quantity here.
 - `event_id` is that of the error that was counted, not of the message: identity is the position in the log.
   `reason`, `event_id` and `key_id` are checked for their type and otherwise only information.
-- There are no attributes, so nothing to group by: `dimensions` is always ''.
+- There are no attributes, so nothing to group by: `dimensions` is always ''. So no value is kept of an event, and one
+  of a category whose events carry an amount is a missing_field.
 """
 
 from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.formats.base import STRICT, Context, Decoded, Outcome
+from schemas.formats.base import STRICT, Context, Decoded, Outcome, Rejected
 from schemas.formats.fields import Id, Quantity, Timestamp, refused, unknown_category
+from schemas.formats.kept import kept_of
 from schemas.formats.strict_json import JsonObject
+from schemas.log import NO_VALUES
 
 ACCEPTED: Final = 0
 OUTCOMES: Final = ("accepted", "filtered", "rate_limited", "invalid", "abuse", "client_discard", "cardinality_limited")
@@ -100,6 +103,9 @@ class SentryOutcomes:
         category = context.row_by_id.get(DEFAULT_CATEGORY if event.category is None else event.category)
         if category is None:
             return unknown_category(number)
+        kept = kept_of({}, category, context, "attributes") if event.outcome == ACCEPTED else NO_VALUES
+        if isinstance(kept, Rejected):
+            return kept
         return Decoded(
             org_id=event.org_id or 0,
             event_id=None,
@@ -110,6 +116,7 @@ class SentryOutcomes:
             dimensions="",
             not_billable=None if event.outcome == ACCEPTED else name_of_outcome(event.outcome),
             source="",
+            kept=kept,
         )
 
 

@@ -80,6 +80,11 @@ def load(text: str) -> JsonValue:
     return value
 
 
+def load_first(text: str) -> JsonValue:
+    """Return the value that a text begins with, whatever follows it; raises NotJson."""
+    return _scan_at(text, 0)[0]
+
+
 def load_array(text: str) -> list[tuple[int, int, JsonValue]]:
     """Return (start, end, value) of each element of a text that holds one array; raises NotJson."""
     elements: list[tuple[int, int, JsonValue]] = []

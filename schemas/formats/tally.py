@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.formats.base import STRICT, Context, Decoded, Outcome
+from schemas.formats.base import STRICT, Context, Decoded, Outcome, Rejected
 from schemas.formats.canonical import dimensions_of
 from schemas.formats.fields import (
     MAX_EVENT_ID_LENGTH,
@@ -22,7 +22,9 @@ from schemas.formats.fields import (
     refused,
     unknown_category,
 )
+from schemas.formats.kept import first_of, kept_of
 from schemas.formats.strict_json import JsonObject
+from schemas.log import NO_VALUES, KeptValues
 
 
 class TallyEvent(BaseModel):
@@ -75,10 +77,13 @@ class Tally:
 
     def read(self, value: JsonObject, context: Context) -> Outcome:
         """Decode one event; what is wrong with it comes back as a Rejected."""
+        kept = _kept(value, context) if context.keeps else NO_VALUES
         try:
             event = TallyEvent.model_validate(value)
         except ValidationError as error:
-            return refused(error, TallyEvent, value.get("category"), context.row_by_name)
+            return first_of(refused(error, TallyEvent, value.get("category"), context.row_by_name), kept)
+        if isinstance(kept, Rejected):
+            return kept
         category = context.row_by_name.get(event.category)
         if category is None:
             return unknown_category(event.category)
@@ -92,7 +97,14 @@ class Tally:
             dimensions=dimensions_of(event.attributes, context.group_by),
             not_billable=None,
             source=event.source,
+            kept=kept,
         )
+
+
+def _kept(value: JsonObject, context: Context) -> KeptValues | Rejected:
+    category = value.get("category")
+    row = context.row_by_name.get(category) if isinstance(category, str) else None
+    return kept_of(value.get("attributes", {}), row, context, "attributes")
 
 
 FORMAT: Final = Tally()

@@ -49,6 +49,7 @@ AsOfOption = Annotated[str | None, setting("as_of", "INSTANT", METERING)]
 TrustProducerTimeOption = Annotated[bool | None, setting("trust_producer_time", None, KAFKA)]
 KafkaOption = Annotated[list[str] | None, setting("kafka", "KEY=VALUE", KAFKA)]
 UntilEndOption = Annotated[bool | None, setting("until_end", None, KAFKA)]
+ConsumerGroupOption = Annotated[str | None, setting("consumer_group", "NAME", KAFKA)]
 
 DedupeMaxBytesOption = Annotated[str | None, setting("dedupe_max_bytes", "SIZE", RUNNING)]
 FlushIntervalOption = Annotated[str | None, setting("flush_interval", "DURATION", RUNNING)]

@@ -41,6 +41,7 @@ def command(
     window: o.WindowOption = None,
     trust_producer_time: o.TrustProducerTimeOption = None,
     kafka: o.KafkaOption = None,
+    otlp_endpoint: o.OtlpEndpointOption = None,
 ) -> None:
     """Check every law that must hold, print both sides of each, and exit 1 if anything differs.
 
@@ -49,6 +50,8 @@ def command(
         tally reconcile
 
         tally reconcile --from 2026-11-01 --to 2026-12-01 --json
+
+        tally reconcile --otlp-endpoint http://collector:4318
 
     Each event that was read is accepted, a duplicate, not billable or
     rejected; what was accepted is in the usage rows; what was rejected in
@@ -59,8 +62,17 @@ def command(
 
     --from and --to bound what has a window: the views, control totals,
     and the periods of statements. Progress counts a log's whole life.
+
+    With an OTLP endpoint the differences of each law are sent there as
+    metrics, for an alert. A collector that is away changes nothing else.
     """
-    settings = load_settings(store=store, window=window, trust_producer_time=trust_producer_time, kafka=kafka)
+    settings = load_settings(
+        store=store,
+        window=window,
+        trust_producer_time=trust_producer_time,
+        kafka=kafka,
+        otlp_endpoint=otlp_endpoint,
+    )
     from tally.reconcile.asking import Asked, Asking  # noqa: PLC0415 - loaded where it is used
     from tally.reconcile.keeping import keep  # noqa: PLC0415
     from tally.reconcile.log_laws import Logs  # noqa: PLC0415
@@ -85,6 +97,10 @@ def command(
             found = reconcile(step, logs)
         if keep_result:
             keep(opened, found)
+    if settings.otlp_endpoint is not None:
+        from tally.telemetry.reconciled import send  # noqa: PLC0415 - loads OpenTelemetry
+
+        send(found, settings.otlp_endpoint)
     print_reconciliation(found, as_json=as_json)
     if found.differences:
         raise typer.Exit(DIFFERS)

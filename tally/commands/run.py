@@ -52,6 +52,7 @@ def command(
     until_end: o.UntilEndOption = None,
     trust_producer_time: o.TrustProducerTimeOption = None,
     kafka: o.KafkaOption = None,
+    consumer_group: o.ConsumerGroupOption = None,
     dedupe_max_bytes: o.DedupeMaxBytesOption = None,
     flush_interval: o.FlushIntervalOption = None,
     batch_bytes: o.BatchBytesOption = None,

@@ -13,6 +13,7 @@ from tally.json_rows import print_json_rows
 from tally.output import chosen_form, print_table, say
 from tally.settings import Settings, load_settings
 from tally.usage import By, UsageAnswer, UsageQuery, check_query, read_bound, read_usage
+from tally.usage_aggregates import Aggregate, read_aggregate
 
 TABLE_ROWS: Final = 1_000
 """Rows that a table shows where no limit was given: it is held in memory, and read by a person."""
@@ -35,6 +36,14 @@ def command(
         str | None, typer.Option("--to", metavar="TIME", help="Only windows that start before this.")
     ] = None,
     by: Annotated[By, typer.Option("--by", help="What a row covers; hours, days and months are UTC.")] = "window",
+    aggregate: Annotated[
+        Aggregate | None,
+        typer.Option(
+            "--aggregate",
+            help="Another answer than the sum; latest, unique and weighted-sum need a category that keeps its events.",
+            show_default="the sum",
+        ),
+    ] = None,
     project: Annotated[
         bool | None,
         typer.Option(
@@ -68,11 +77,19 @@ def command(
 
         tally usage --category error --by hour --csv > usage.csv
 
+        tally usage --category seer_user --by month --aggregate unique
+
     Usage is counted in windows, by the time in the events. What lies
     before complete_to is final: nothing that a log still holds can change
     it (replaying a dead letter can). CSV has complete_to as its last
     column, JSON beside the rows; it is empty (null) where it is not known.
     Rows come in the order of organisation, category and time.
+
+    With --aggregate a row ends with one number: the count of events, the
+    max or the average quantity of one event, the latest quantity by event
+    time, how many unique values of the kept attribute there are, or the
+    weighted-sum of levels, each by the part of the hour, day or month for
+    which it held (give --from and --to).
     """
     form = chosen_form(as_json=as_json, as_csv=as_csv)
     settings = load_settings(store=store, catalogue=catalogue)
@@ -88,7 +105,11 @@ def command(
     )
     check_query(query)
     with open_store(settings.store, create=False) as opened:
-        answer = read_usage(opened, query, _known_categories(settings, query))
+        if aggregate is None:
+            answer = read_usage(opened, query, _known_categories(settings, query))
+        else:
+            known = settings.meter_settings().catalogue if query.categories else None
+            answer = read_aggregate(opened, query, aggregate, known, settings.window)
         if form == "json":
             about = {"complete_to": answer.complete_to_text, "by": by}
             print_json_rows(answer.columns, answer.rows, before=about, after=lambda: {"truncated": answer.truncated})

@@ -36,7 +36,7 @@ FULL OUTER JOIN (
     SELECT toString(category) AS category,
         toStartOfInterval(w.window_start, toIntervalSecond({{seconds:UInt32}})) AS minute,
         sum(toInt128(w.events)) AS events, sum(toInt128(w.quantity)) AS quantity
-    FROM usage_windows AS w FINAL {counted}
+    FROM active_windows AS w {counted}
     GROUP BY category, minute
 ) AS u USING (category, minute)
 LEFT JOIN (
@@ -44,7 +44,7 @@ LEFT JOIN (
         toStartOfInterval(toDateTime(parseDateTime64BestEffortOrZero(JSONExtractString(raw, 'timestamp'), 6, 'UTC')),
             toIntervalSecond({{seconds:UInt32}})) AS minute,
         toInt128(count()) AS events
-    FROM dead_letters FINAL WHERE topic = {{topic:String}}
+    FROM active_letters WHERE topic = {{topic:String}}
     GROUP BY category, minute
 ) AS l USING (category, minute)
 ORDER BY category, minute
@@ -56,7 +56,7 @@ SELECT
     (SELECT if(count() = 0 OR count() < max(partitions) OR countIf(isNull(complete_to)) > 0, NULL,
             toUnixTimestamp64Micro(assumeNotNull(min(complete_to))))
         FROM completeness WHERE topic = {topic:String}),
-    (SELECT sum(toInt128(duplicates)) FROM progress FINAL WHERE topic = {topic:String}),
+    (SELECT sum(toInt128(duplicates)) FROM active_progress WHERE topic = {topic:String}),
     (SELECT toUnixTimestamp64Micro(max(sent_at))
         FROM (SELECT * FROM control_instances FINAL WHERE topic = {topic:String}) WHERE NOT closed)
 """

@@ -24,8 +24,8 @@ NO_REPLAYS: Final = "NOT startsWith(topic, 'replay:')"
 _COUNTS: Final = """
 SELECT topic, partition, generation, start_offset, next_offset, records, events, accepted, late, duplicates,
     arraySum(mapValues(not_billable)) AS not_billable, arraySum(mapValues(rejected)) AS rejected, quantity,
-    generation = max(generation) OVER (PARTITION BY topic, partition) AS newest
-FROM progress FINAL {where}
+    place = max(place) OVER (PARTITION BY topic, partition) AS newest
+FROM active_progress {where}
 """
 
 _FOLDED: Final = """
@@ -37,7 +37,7 @@ SELECT topic, partition, generation,
     sumIf(toInt128(w.quantity), w.last_offset >= p.next_offset) AS past_quantity,
     sumIf(toInt128(w.events), w.last_offset >= p.next_offset AND w.segment != 0) AS past_late
 FROM (
-    SELECT topic, partition, generation, last_offset, events, quantity, segment FROM usage_windows FINAL {where}
+    SELECT topic, partition, generation, last_offset, events, quantity, segment FROM active_windows {where}
 ) AS w
 LEFT JOIN ({progress}) AS p USING (topic, partition, generation)
 GROUP BY topic, partition, generation
@@ -133,7 +133,7 @@ def _everything(ask: Asking) -> Iterator[Found]:
     ask.on_step("progress and usage rows")
     topics, parameters = ask.asked.topics()
     progress = _COUNTS.format(where=where(topics))
-    short = f"SELECT topic, partition, generation, next_offset FROM progress FINAL {where(topics)}"
+    short = f"SELECT topic, partition, generation, next_offset FROM active_progress {where(topics)}"
     rows = _FOLDED.format(where=where([NO_REPLAYS], topics), progress=short)
     sql = _EVERYTHING.format(
         progress=progress,

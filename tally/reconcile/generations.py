@@ -1,7 +1,8 @@
 """Generations of a log against each other: each starts where the one before it ended, and keeps to its part.
 
 A generation that meters a log again from its start (`--again`: the log's content is another one) is no successor: it
-counts beside the older rows, which is what was asked for.
+counts beside the older rows, which is what was asked for. A remeter's candidate that is in force stands in the place of
+the generations that it replaces. What does not count, an unused candidate or what was replaced, is not looked at.
 """
 
 from typing import Final
@@ -21,16 +22,16 @@ LINEAGE: Final = f"""
 SELECT topic, partition, generation, next_offset, next_start, following = 0 AS newest,
     following != 0 AND {_CHANGED} AS other_content,
     max(other_content) OVER (
-        PARTITION BY topic, partition ORDER BY generation ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+        PARTITION BY topic, partition ORDER BY place ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
     ) = 1 AS again
 FROM (
     SELECT topic, partition, generation, next_offset, source,
         leadInFrame(generation, 1, 0) OVER w AS following,
         leadInFrame(start_offset, 1, 0) OVER w AS next_start,
-        leadInFrame(source, 1, '') OVER w AS next_source
-    FROM progress FINAL {{where}}
+        leadInFrame(source, 1, '') OVER w AS next_source, place
+    FROM active_progress {{where}}
     WINDOW w AS (
-        PARTITION BY topic, partition ORDER BY generation ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+        PARTITION BY topic, partition ORDER BY place ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
     )
 )
 """
@@ -41,7 +42,7 @@ _ENDED: Final = "SELECT * FROM ({lineage}) WHERE NOT newest AND NOT other_conten
 _PAST_ITS_END: Final = """
 SELECT topic, partition, generation, any(e.next_start), countIf(w.last_offset >= e.next_start),
     sumIf(toInt128(w.events), w.last_offset >= e.next_start), maxIf(w.last_offset, w.last_offset >= e.next_start)
-FROM (SELECT topic, partition, generation, last_offset, events FROM usage_windows FINAL {where}) AS w
+FROM (SELECT topic, partition, generation, last_offset, events FROM active_windows {where}) AS w
 INNER JOIN ({ended}) AS e USING (topic, partition, generation)
 GROUP BY topic, partition, generation
 ORDER BY topic, partition, generation
@@ -49,7 +50,7 @@ ORDER BY topic, partition, generation
 
 _LETTERS_PAST: Final = """
 SELECT topic, partition, generation, any(e.next_start), countIf(d.offset >= e.next_start)
-FROM (SELECT topic, partition, generation, offset FROM dead_letters FINAL {where}) AS d
+FROM (SELECT topic, partition, generation, offset FROM active_letters {where}) AS d
 INNER JOIN ({ended}) AS e USING (topic, partition, generation)
 GROUP BY topic, partition, generation
 ORDER BY topic, partition, generation

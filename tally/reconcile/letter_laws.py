@@ -24,15 +24,15 @@ _PROGRESS: Final = """
 SELECT topic, partition, generation, tupleElement(one, 1) AS reason, tupleElement(one, 2) AS rejected
 FROM (
     SELECT topic, partition, generation, arrayJoin(CAST(rejected, 'Array(Tuple(String, UInt64))')) AS one
-    FROM progress FINAL {where}
+    FROM active_progress {where}
 )
 """
 
 _LETTERS: Final = """
 SELECT topic, partition, generation, toString(reason) AS reason, countIf(offset < next_offset) AS covered,
     countIf(offset >= next_offset) AS past
-FROM (SELECT topic, partition, generation, offset, reason FROM dead_letters FINAL {where}) AS d
-LEFT JOIN (SELECT topic, partition, generation, next_offset FROM progress FINAL {where}) AS p
+FROM (SELECT topic, partition, generation, offset, reason FROM active_letters {where}) AS d
+LEFT JOIN (SELECT topic, partition, generation, next_offset FROM active_progress {where}) AS p
     USING (topic, partition, generation)
 GROUP BY topic, partition, generation, reason
 """

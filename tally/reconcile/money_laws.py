@@ -2,8 +2,8 @@
 
 A statement names the usage rows that it was made of. Where the store has just those rows, the quantities must be equal.
 Where usage has grown since, the statement is stale until it is rated again: then what it bills lies between what the
-rows that were covered by progress then come to (they can only have grown) and what all rows come to now. Anything else
-is a difference in any case.
+rows that were covered by progress then come to (they can only have grown) and what all rows come to now. It is stale
+too where a range of a log was metered again since, which may take usage away. Anything else is a difference.
 """
 
 import json
@@ -25,19 +25,24 @@ from tally.units import show_moment
 _LINES: Final = ("line_no", "category", "quantity", "amount", "detail")
 
 _STATEMENTS: Final = f"""
-SELECT org_id, contract, toString(currency), total, snapshot_id, {", ".join(f"`lines.{name}`" for name in _LINES)}
+SELECT org_id, contract, toString(currency), total, snapshot_id, toUnixTimestamp64Micro(rated_at),
+    {", ".join(f"`lines.{name}`" for name in _LINES)}
 FROM statements FINAL
 WHERE period_start = toDateTime({{start:UInt32}}, 'UTC') AND period_end = toDateTime({{end:UInt32}}, 'UTC')
 """
+SHOWN: Final = Decimal("1e-12")
+"""Less than any price's own digits: what thousands of steps, each shown to 18 digits, may add up to."""
 _ONE: Final = " AND org_id = {org:UInt64} AND contract = {contract:String}"
 _IN_ORDER: Final = " ORDER BY org_id, contract"
+
+_SWITCHED: Final = "SELECT max(decided_at) FROM remeter_decisions WHERE decision IN ('active', 'undone')"
 
 # What the usage rows that progress covered when the statement was made come to now, at the least: a row that was
 # folded further since may have had less.
 _COVERED: Final = """
 SELECT toString(w.category), sum(if(w.last_offset < v.next_offset, toInt128(w.quantity), toInt128(0)))
 FROM (
-    SELECT category, topic, partition, last_offset, quantity FROM usage_windows FINAL
+    SELECT category, topic, partition, last_offset, quantity FROM active_windows
     WHERE org_id = {org:UInt64} AND window_start >= toDateTime({start:UInt32}, 'UTC')
         AND window_start < toDateTime({end:UInt32}, 'UTC')
 ) AS w
@@ -65,14 +70,15 @@ class Bill(NamedTuple):
     currency: str
     total: Decimal
     snapshot_id: str
+    rated_at: int
     lines: tuple[dict[str, Any], ...]
 
-    def usage(self) -> dict[str, list[Number]]:
-        """Return what each line that counts a category says was used of it."""
-        found: dict[str, list[Number]] = {}
+    def usage(self) -> dict[str, Number]:
+        """Return what the lines say was used of each category; those of a price that changed have a part each."""
+        found: dict[str, Number] = {}
         for line in self.lines:
             for category, used in line["detail"].get("usage", {}).items():
-                found.setdefault(category, []).append(_number(used.get("quantity")))
+                found[category] = plus(found.get(category, 0), _number(used.get("quantity")))
         return found
 
 
@@ -87,13 +93,14 @@ def money_laws(ask: Asking) -> list[Checked]:
         for law in laws:
             law.skipped = "statements are over all topics: leave --topic out to have them checked"
         return list(laws)
+    switched_at = int(ask.store.query(_SWITCHED)[0][0])
     for period in _periods(ask):
         ask.on_step(f"statements of {period}")
         for bill, usage in _with_usage(ask.store, period):
             _check_sums(bill, period, laws[1], laws[2])
             if not _billed(bill, usage):
                 bill, usage = _again(ask.store, period, bill)  # noqa: PLW2901 - both were read while a run went on
-            _check_usage(ask.store, period, bill, usage, laws[0])
+            _check_usage(ask.store, period, bill, usage, laws[0], switched_at)
     return list(laws)
 
 
@@ -113,11 +120,11 @@ def _periods(ask: Asking) -> Iterator[Period]:
 
 def _bills(store: Store, period: Period, more: str = "", **parameters: Any) -> Iterator[Bill]:
     for row in store.stream(_STATEMENTS + more + _IN_ORDER, {**_bounds(period), **parameters}):
-        lines = tuple(dict(zip(_LINES, values, strict=True)) for values in zip(*row[5:], strict=True))
+        lines = tuple(dict(zip(_LINES, values, strict=True)) for values in zip(*row[6:], strict=True))
         for line in lines:
             line["detail"] = _document(line["detail"])
-        org, contract, currency, total, snapshot = row[:5]
-        yield Bill(org, contract, currency, total, snapshot, lines)
+        org, contract, currency, total, snapshot, rated_at = row[:6]
+        yield Bill(org, contract, currency, total, snapshot, rated_at, lines)
 
 
 def _with_usage(store: Store, period: Period) -> Iterator[tuple[Bill, OrgUsage]]:
@@ -143,40 +150,60 @@ def _used(usage: OrgUsage, category: str) -> Number:
 
 
 def _billed(bill: Bill, usage: OrgUsage) -> bool:
-    return all(one == _used(usage, category) for category, said in bill.usage().items() for one in said)
+    return all(billed == _used(usage, category) for category, billed in bill.usage().items())
 
 
-def _check_usage(store: Store, period: Period, bill: Bill, usage: OrgUsage, law: Checked) -> None:
+def _check_usage(store: Store, period: Period, bill: Bill, usage: OrgUsage, law: Checked, switched_at: int) -> None:
     covered: dict[str, int] | None = None
-    for category, said in sorted(bill.usage().items()):
+    for category, billed in sorted(bill.usage().items()):
         now = _used(usage, category)
         place = {**_place(bill, period), "category": category}
-        for billed in said:
-            if billed == now or bill.snapshot_id == usage.snapshot_id:
-                law.compare(place, now, billed)
-                continue
-            if covered is None:
-                key = {"org": bill.org_id, "contract": bill.contract, **_bounds(period)}
-                covered = {name: int(total) for name, total in store.query(_COVERED, key)}
-            if covered.get(category, 0) <= billed < now:
-                law.name("stale", place, now, billed, "usage has grown since: rate the period again")
-            else:
-                law.compare(place, now, billed, "and no growth of usage since it was rated explains it")
+        if billed == now or bill.snapshot_id == usage.snapshot_id:
+            law.compare(place, now, billed)
+            continue
+        if covered is None:
+            key = {"org": bill.org_id, "contract": bill.contract, **_bounds(period)}
+            covered = {name: int(total) for name, total in store.query(_COVERED, key)}
+        if covered.get(category, 0) <= billed < now:
+            law.name("stale", place, now, billed, "usage has grown since: rate the period again")
+        elif bill.rated_at <= switched_at:
+            note = "a range of a log was metered again since (`tally remeter list`): rate the period again"
+            law.name("stale", place, now, billed, note)
+        else:
+            law.compare(place, now, billed, "and no growth of usage since it was rated explains it")
 
 
 def _check_sums(bill: Bill, period: Period, lines: Checked, totals: Checked) -> None:
     total: Number = 0
     for line in bill.lines:
         detail, place = line["detail"], {**_place(bill, period), "line": line["line_no"]}
-        exact = _number(detail.get("exact"))
-        steps: Number = 0
+        exact, steps = _number(detail.get("exact")), Decimal(0)
         for step in detail.get("steps", ()):
-            steps = plus(steps, _number(step.get("amount")))
-        lines.compare({**place, "column": "exact"}, steps, exact, summed=False)
+            steps = Decimal(plus(steps, _number(step.get("amount"))))
+        if detail.get("kind", "charge") == "charge":
+            lines.compare({**place, "column": "exact"}, _near(steps, exact), exact, summed=False)
+        else:
+            exact = steps  # of an adjustment, what was rounded; its unrounded amount is beside it
         lines.compare({**place, "column": "quantity"}, _number(detail.get("quantity")), line["quantity"], summed=False)
-        lines.compare({**place, "column": "amount"}, round_to(exact, MINOR_STEPS[bill.currency]), line["amount"])
+        lines.compare({**place, "column": "amount"}, _rounded(exact, bill, detail, line["amount"]), line["amount"])
         total = plus(total, line["amount"])
     totals.compare(_place(bill, period), total, bill.total)
+
+
+def _rounded(exact: Decimal, bill: Bill, detail: Mapping[str, Any], amount: Decimal) -> Decimal:
+    """Return what a line's amount has to be.
+
+    A true-up of a commitment is rounded together with its charge, so that the two come to the commitment: on its own it
+    may be less than a minor unit away.
+    """
+    step = MINOR_STEPS[bill.currency]
+    together = detail.get("kind") == "true_up" and abs(exact - amount) < step
+    return amount if together else round_to(exact, step, detail.get("rounding", "half_away"))
+
+
+def _near(steps: Decimal, exact: Decimal) -> Decimal:
+    """Return the sum of steps; the exact amount where quotients that never end, shown to 18 digits, are the rest."""
+    return exact if abs(steps - exact) < SHOWN else steps
 
 
 def _place(bill: Bill, period: Period) -> Place:

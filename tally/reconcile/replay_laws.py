@@ -10,7 +10,7 @@ from tally.reconcile.asking import Asking, where
 _SQL: Final = """
 SELECT topic, partition, r.outcome AS outcome, r.quantity AS expected, u.events, u.quantity,
     outcome != '' AND length(u.rows) > 0 AND NOT has(u.rows, r.row) AS other_row,
-    outcome != '' AND length(u.rows) > 0 AND u.generation < r.generation AS older
+    outcome != '' AND length(u.rows) > 0 AND u.generation < r.generation AND r.generation < 2147483648 AS older
 FROM (
     SELECT concat('replay:', topic) AS topic,
         concat(partition, '/', toString(offset), '/', toString(`index`)) AS partition,
@@ -21,17 +21,27 @@ FROM (
             JSONExtractUInt(detail, 'project_id'), JSONExtractString(detail, 'dimensions'),
             intDiv(JSONExtractInt(detail, 'window_start'), 1000000)
         ) AS row
-    FROM (SELECT * FROM replays FINAL {of_topic}) WHERE outcome IN ('counted', 'counting')
+    FROM (SELECT * FROM (SELECT * FROM replays FINAL {of_topic}) WHERE {has_letter})
+    WHERE outcome IN ('counted', 'counting')
 ) AS r
 FULL OUTER JOIN (
     SELECT toString(topic) AS topic, partition, generation, sum(toInt128(events)) AS events,
         sum(toInt128(quantity)) AS quantity,
         groupArray(tuple(org_id, toString(category), project_id, dimensions, toInt64(toUnixTimestamp(window_start))))
             AS rows
-    FROM usage_windows FINAL WHERE startsWith(topic, 'replay:') {of_replay}
+    FROM active_windows WHERE startsWith(topic, 'replay:') {of_replay}
     GROUP BY topic, partition, generation
 ) AS u USING (topic, partition)
 ORDER BY topic, partition, u.generation
+"""
+
+# Where a log was metered again, an event that was replayed may count in the log itself now: it is no letter any more,
+# and its replay's row is hidden.
+_HAS_LETTER: Final = """
+((topic, partition) NOT IN (SELECT topic, partition FROM remeter_parts)
+    OR (topic, partition, offset, `index`) IN (
+        SELECT topic, partition, offset, `index` FROM active_letters
+        WHERE (topic, partition) IN (SELECT topic, partition FROM remeter_parts)))
 """
 
 
@@ -41,7 +51,7 @@ def replay_laws(ask: Asking) -> list[Checked]:
     law = Checked("replays", "quantity of replayed letters", "quantity of their usage rows")
     topics, parameters = ask.asked.topics()
     of_replay = "AND topic = concat('replay:', {topic:String})" if topics else ""
-    sql = _SQL.format(of_topic=where(topics), of_replay=of_replay)
+    sql = _SQL.format(of_topic=where(topics), of_replay=of_replay, has_letter=_HAS_LETTER)
     for topic, partition, outcome, expected, events, quantity, other_row, older in ask.store.stream(sql, parameters):
         place = {"topic": topic, "partition": partition}
         sides = int(expected), int(quantity)

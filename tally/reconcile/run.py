@@ -8,6 +8,7 @@ from tally.reconcile.asking import Asking
 from tally.reconcile.control_laws import control_laws
 from tally.reconcile.count_laws import count_laws
 from tally.reconcile.generations import generation_laws
+from tally.reconcile.kept_laws import kept_laws
 from tally.reconcile.letter_laws import letter_laws
 from tally.reconcile.log_laws import Logs, log_laws
 from tally.reconcile.money_laws import money_laws
@@ -16,6 +17,7 @@ from tally.reconcile.view_laws import view_laws
 
 CHECKS: Final[tuple[Callable[[Asking], list[Checked]], ...]] = (
     count_laws,
+    kept_laws,
     letter_laws,
     generation_laws,
     control_laws,

@@ -7,6 +7,7 @@ Both sides of a month are read in one query, so that both see the table at one m
 from typing import Final
 
 from schemas.differences import Checked
+from sinks.remeters import COUNTS
 from tally.reconcile.asking import Asked, Asking, where
 
 _KEY: Final = "org_id, category, window_start, project_id, dimensions, topic, partition, generation, segment"
@@ -50,9 +51,9 @@ def view_laws(ask: Asking) -> list[Checked]:
         law.skipped = "the views are over all topics: leave --topic out to have them checked"
         return [law]
     conditions, parameters = ask.asked.windows("window_start")
+    bounds = where(conditions, [COUNTS])
     months = ask.store.query(
-        f"SELECT DISTINCT toYYYYMM(window_start) AS month FROM usage_windows {where(conditions)} ORDER BY month",
-        parameters,
+        f"SELECT DISTINCT toYYYYMM(window_start) AS month FROM usage_windows {bounds} ORDER BY month", parameters
     )
     for (month,) in months:
         for view, (starts, unit) in VIEWS.items():
@@ -80,6 +81,6 @@ def _sql(asked: Asked, view: str, starts: str) -> str:
         view=", ".join(f"v.total_{name}" for name in _SUMS),
         rows=", ".join(f"r.{name}" for name in _SUMS),
         sums=f"SELECT toString(category) AS category, {sums} FROM {view} {where(of_view)} GROUP BY category",
-        where=where(in_month, conditions),
+        where=where(in_month, conditions, [COUNTS]),
         key=_KEY,
     )

@@ -1,6 +1,6 @@
 """Recounted rows, dead letters and counts against those of the store, in bounded memory."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final, NamedTuple
 
@@ -8,6 +8,7 @@ from schemas.differences import Checked, Place
 from schemas.progress import Progress
 from sinks.store import Store
 from tally.recount.metering import KEY, MAX_TOTAL, VALUES
+from tally.recount.patterns import quoted
 from tally.recount.scratch import Scratch
 from tally.units import show_instant
 
@@ -84,7 +85,7 @@ def compare_letters(store: Store, made: Scratch, generation: Progress, first: in
         f"AND offset >= {first} AND offset < {end} ORDER BY offset, `index`"
     )
     stored = store.stream(
-        "SELECT offset, toInt64(`index`) AS place, toString(reason) FROM (SELECT * FROM dead_letters FINAL "
+        "SELECT offset, toInt64(`index`) AS place, toString(reason) FROM (SELECT * FROM active_letters "
         "WHERE topic = {topic:String} AND partition = {partition:String} AND offset >= {first:UInt64} "
         "AND offset < {end:UInt64}) WHERE generation = {generation:UInt32} ORDER BY offset, place",
         {**_place(generation), "first": first, "end": end},
@@ -96,6 +97,39 @@ def compare_letters(store: Store, made: Scratch, generation: Progress, first: in
             if mine != theirs:
                 words = ["not at all" if one is None else f"as {one[0]}" for one in (mine, theirs)]
                 note = f"rejected {words[0]} in the log, {words[1]} in the store"
+                law.name("difference", _place(generation, offset=offset, index=index), *sides, note)
+    return law
+
+
+_KEPT: Final = ("org_id", "category", "timestamp", "project_id", "dimensions", "quantity", "value", "amount")
+
+
+def compare_kept(
+    store: Store, made: Scratch, generation: Progress, categories: Sequence[str], first: int, end: int
+) -> Checked:
+    """Compare the accepted events of some categories between two offsets with those kept, position by position."""
+    law = Checked("kept", "events as recounted", "kept events")
+    names = ", ".join(map(quoted, categories))
+    recounted = made.stream(
+        "SELECT offset, toInt64(`index`), org_id, toString(category), timestamp, project_id, dimensions, quantity, "
+        f"value, amount FROM <judged> WHERE verdict = 'accepted' AND category IN ({names}) "
+        f"AND offset >= {first} AND offset < {end} ORDER BY offset, `index`"
+    )
+    stored = store.stream(
+        "SELECT offset, toInt64(`index`) AS place, org_id, toString(category), toUnixTimestamp64Micro(timestamp), "
+        f"project_id, dimensions, quantity, value, ifNull(toString(amount), '') FROM kept_events FINAL WHERE {_LOG} "
+        "AND offset >= {first:UInt64} AND offset < {end:UInt64} ORDER BY offset, place",
+        {**_place(generation), "first": first, "end": end},
+    )
+    with closing(merged(recounted, stored, 2)) as pairs:
+        for (offset, index), mine, theirs in pairs:
+            sides = int(mine is not None), int(theirs is not None)
+            law.add(*sides)
+            if mine != theirs:
+                note = "not kept" if theirs is None else "kept, and not accepted in the log"
+                if mine is not None and theirs is not None:
+                    apart = [name for name, one, other in zip(_KEPT, mine, theirs, strict=True) if one != other]
+                    note = f"kept with another {', '.join(apart)}"
                 law.name("difference", _place(generation, offset=offset, index=index), *sides, note)
     return law
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from schemas.catalogue import Category
 from schemas.formats.sentry_outcomes import OUTCOMES
 from schemas.verdicts import END_OF_TIME, MAX_ID, MAX_QUANTITY, MIN_TIMESTAMP
 from tally.recount.patterns import INSTANT, quoted, timestamp
@@ -41,10 +42,19 @@ class SqlFormat(NamedTuple):
     odd: str
 
 
-def sql_format(name: str, group_by: Sequence[str]) -> SqlFormat | None:
-    """Return a format in SQL; None where it is not written in SQL: then every record is odd."""
+def sql_format(name: str, group_by: Sequence[str], keeping: Sequence[Category] = ()) -> SqlFormat | None:
+    """Return a format in SQL; None where it is not written in SQL: then every record is odd.
+
+    `keeping` are the categories that keep attributes of their events: those are odd, as only the contract reads them.
+    """
     make = _FORMATS.get(name)
-    return None if make is None else make(sorted(set(group_by)))
+    if make is None:
+        return None
+    made = make(sorted(set(group_by)))
+    if not keeping:
+        return made
+    listed = ", ".join(str(one.id) if name == "sentry-outcomes" else quoted(one.name) for one in keeping)
+    return made._replace(odd=_any(made.odd, f"{_CATEGORY[name]} IN ({listed})"))
 
 
 def _kind(*path: str) -> str:
@@ -85,6 +95,13 @@ def _twice(*path: str) -> str:
     keys = f"JSONExtractKeys(event{''.join(f', {quoted(part)}' for part in path)})"
     return f"length({keys}) != length(arrayDistinct({keys}))"
 
+
+_CATEGORY: Final = {
+    "tally": _text("category"),
+    "sentry-outcomes": f"if({_given('category')}, {_int('category')}, 1)",
+    "cloudevents": _text("type"),
+}
+"""What names an event's category."""
 
 _ODD_TEXT: Final = quoted("[\\x00-\\x1f\\x7f]|\\x{2028}|\\x{2029}")
 
@@ -169,7 +186,7 @@ def _tally(group_by: Sequence[str]) -> SqlFormat:
 
 
 def _sentry_outcomes(_: Sequence[str]) -> SqlFormat:
-    number = f"if({_given('category')}, {_int('category')}, 1)"
+    number = _CATEGORY["sentry-outcomes"]
     reasons = {
         "missing_field": _any(f"NOT {_has('timestamp')}", f"NOT {_has('outcome')}"),
         "wrong_type": _any(

@@ -99,14 +99,14 @@ def _timed(settings: MeterSettings, before: Before, chunk: str, broker_clock: bo
 
 def _judged(settings: MeterSettings) -> str:
     again = "OVER (PARTITION BY org_id, event_id ORDER BY offset, `index` ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"
-    payload = "tuple(category, project_id, quantity, timestamp, dimensions)"
+    payload = "tuple(category, project_id, quantity, timestamp, dimensions, value, amount)"
     start = f"timestamp - timestamp % {settings.window}"
     watermark = f"least(max_before, clock) - {settings.allowed_lateness}"
     late = f"max_before != 0 AND window_start + {settings.window} <= {watermark}"
     project = "project_id" if settings.group_by_project else "toUInt64(0)"
     return f"""
         SELECT offset, `index`, borrowed, org_id, category, {project} AS project_id, dimensions, quantity, timestamp,
-            bucket, apart, same, not_billable,
+            bucket, apart, same, not_billable, value, amount,
             {start} AS window_start, if({late}, 1 + intDiv(bucket, {LATE_BUCKETS}), 0) AS segment,
             multiIf(unfit != '', 'rejected', not_billable != '', 'not_billable',
                 apart < 0 OR apart > {settings.horizon_buckets}, 'accepted', same, 'duplicate', 'rejected') AS verdict,

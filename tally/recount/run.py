@@ -18,7 +18,7 @@ from schemas.metering import MeterSettings
 from schemas.progress import Progress
 from sinks.store import Store
 from tally.reconcile.asking import batched
-from tally.recount.comparing import Apart, compare_counts, compare_letters, compare_rows
+from tally.recount.comparing import Apart, compare_counts, compare_kept, compare_letters, compare_rows
 from tally.recount.formats import sql_format
 from tally.recount.metering import certain_from, fold, meter
 from tally.recount.scratch import Scratch, add_borrowed, add_records, decode, odd_records, scratch
@@ -85,7 +85,9 @@ def recount(
             done = batches[-1].next_offset - stretch.read_from
             on_step("reading", min(done, stretch.end - stretch.read_from), stretch.end - stretch.read_from)
         on_step("decoding in SQL", 0, 0)
-        odd = decode(made, sql_format(settings.format, settings.group_by))
+        kept = [one for one in settings.catalogue.categories if one.keep is not None]
+        reading = [one for one in kept if one.keep is not None and one.keep.attributes]
+        odd = decode(made, sql_format(settings.format, settings.group_by, reading))
         borrowed = _borrow(made, settings)
         on_step("metering in SQL", 0, 0)
         meter(made, settings, stretch.before, broker_clock=again.source.broker_clock)
@@ -106,6 +108,9 @@ def recount(
             on_step("comparing", 0, 0)
             rows, apart = compare_rows(store, made, stretch.generation, first, stretch.end)
             checked = [rows, compare_letters(store, made, stretch.generation, first, stretch.end)]
+            if kept:
+                names = [one.name for one in kept]
+                checked.append(compare_kept(store, made, stretch.generation, names, first, stretch.end))
             if stretch.whole and stretch.before.whole:
                 checked.append(compare_counts(made, stretch.generation))
         return Recount(

@@ -40,12 +40,12 @@ _TABLES: Final = (
     CREATE TABLE events (offset UInt64, `index` UInt32, ts Int64, reason LowCardinality(String),
         not_billable LowCardinality(String), org_id UInt64, has_id Bool, event_id String,
         category LowCardinality(String), project_id UInt64, quantity Int64, timestamp Int64, dimensions String,
-        borrowed Bool)
+        borrowed Bool, value String, amount String)
     ENGINE = MergeTree ORDER BY (offset, `index`)
     """,
 )
 """`raw`: records as they were read, `ts` the broker's timestamp (0: none). `events`: decoded; `borrowed` ones by the
-contract. Instants are microseconds UTC."""
+contract, and only those have a `value` and an `amount` that are kept. Instants are microseconds UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +185,13 @@ def add_borrowed(made: Scratch, judged: Sequence[tuple[int, int, Sequence[Judged
                         "quantity": found.quantity,
                         "timestamp": found.timestamp,
                         "dimensions": found.dimensions,
+                        "value": found.kept.value,
+                        "amount": found.kept.amount,
                     }
                 )
             else:
                 none = dict.fromkeys(("org_id", "project_id", "quantity", "timestamp"), 0)
-                texts = dict.fromkeys(("not_billable", "event_id", "category", "dimensions"), "")
+                texts = dict.fromkeys(("not_billable", "event_id", "category", "dimensions", "value", "amount"), "")
                 rows.append({**place, "reason": found.reason, "has_id": False, **none, **texts})
     if rows:
         made.insert("events", pa.Table.from_pylist(rows, _EVENTS))
@@ -212,5 +214,7 @@ _EVENTS: Final = pa.schema(
         ("timestamp", pa.int64()),
         ("dimensions", pa.string()),
         ("borrowed", pa.bool_()),
+        ("value", pa.string()),
+        ("amount", pa.string()),
     ]
 )

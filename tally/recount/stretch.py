@@ -79,7 +79,7 @@ def _start(
     read_from = begin
     over_gap = any(end == begin for _, end in generation.source.get(GAPS, ()))
     for one in generations:
-        if one.generation != generation.generation - 1:
+        if not generation.follows(one):
             continue
         if one.next_offset == begin:
             # The dedupe index of a generation that follows another is warmed from the other's mark.

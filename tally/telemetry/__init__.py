@@ -7,6 +7,7 @@ observer.py   the hooks that learn it: what the flow calls anyway, at ticks and 
 readings.py   the state as metric readings
 export.py     OpenTelemetry: to a collector over OTLP, and in Prometheus' text
 spans.py      traces: a span a flush
+reconciled.py what `tally reconcile` found, sent to a collector
 server.py     /metrics, /healthz, /readyz
 opening.py    what the settings ask for, put together
 """

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from schemas.usage import Flush
-from tally.telemetry.names import ABOUT, BUCKETS, METRICS, Metric
+from tally.telemetry.names import ABOUT, BUCKETS, OF_A_FLOW, Metric
 from tally.telemetry.observer import FlushTimes
 from tally.telemetry.readings import READINGS, Moment
 from tally.telemetry.spans import Spans
@@ -28,7 +28,7 @@ from tally.telemetry.spans import Spans
 SCOPE: Final = "tally"
 EXPORT_TIMEOUT: Final = 5
 """Seconds that one export may take, its retries included: a collector that is away holds up the end no longer."""
-FIRST: Final = next(name for name in METRICS if ABOUT[name].kind != "histogram")
+FIRST: Final = next(name for name in OF_A_FLOW if ABOUT[name].kind != "histogram")
 """The instrument that is asked first at a collection."""
 LAST_EXPORT: Final = EXPORT_TIMEOUT * 1000
 """Milliseconds for the last export, as the run ends."""
@@ -71,7 +71,7 @@ class Exporting:
         meter = self._provider.get_meter(SCOPE, version("tally-metering"))
         histograms: dict[Metric, Histogram] = {}
         moments = _Moments(look)
-        for name in METRICS:
+        for name in OF_A_FLOW:
             about = ABOUT[name]
             if about.kind == "histogram":
                 histograms[name] = meter.create_histogram(

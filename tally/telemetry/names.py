@@ -36,12 +36,21 @@ Metric = Literal[
     "tally.generation",  # of the rows that are written
     "tally.ready",  # what /readyz answers
     "tally.loop.age",  # since the flow last turned
+    # What `tally reconcile` found: sent by that command as it ends, and not by a flow.
+    "tally.reconciliation.differences",  # of its last run, by law; 0 where the law holds
+    "tally.reconciliation.time",  # when that was: without it a reconciliation that no longer runs looks well
 ]
 
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 
+RECONCILIATION: Final[tuple[Metric, ...]] = ("tally.reconciliation.differences", "tally.reconciliation.time")
+"""What `tally reconcile` sends over OTLP; it is over before anybody could ask it."""
+
+OF_A_FLOW: Final = tuple(name for name in METRICS if name not in RECONCILIATION)
+"""What a flow gives out."""
+
 Kind = Literal["counter", "gauge", "histogram"]
-Attribute = Literal["topic", "partition", "reason", "table"]
+Attribute = Literal["topic", "partition", "reason", "table", "law"]
 
 PLACE: Final[tuple[Attribute, ...]] = ("topic", "partition")
 """A partition is named where there are few: those of a Kafka topic. Files are summed by the topic they belong to."""
@@ -92,6 +101,12 @@ ABOUT: Final[dict[Metric, About]] = {
     "tally.generation": About("gauge", "{generation}", PLACE, "The generation whose rows are being written."),
     "tally.ready": About("gauge", "1", (), "1 where /readyz answers 200, else 0."),
     "tally.loop.age": About("gauge", "s", (), "Since the flow last turned: a tick, or a wait for the store."),
+    "tally.reconciliation.differences": About(
+        "gauge", "{difference}", ("law",), "Places that differ, as the last `tally reconcile` found; OTLP only."
+    ),
+    "tally.reconciliation.time": About(
+        "gauge", "s", (), "When the last `tally reconcile` ran, in seconds since 1970 UTC; OTLP only."
+    ),
 }
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

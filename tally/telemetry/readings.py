@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from tally.telemetry.names import ABOUT, Metric
+from tally.telemetry.names import ABOUT, OF_A_FLOW, Metric
 from tally.telemetry.state import FlowState, LogState, Place, Written, place_of
 
 MICROSECONDS: Final = 1_000_000
@@ -116,4 +116,4 @@ READINGS: Final[dict[Metric, Callable[[Moment], Iterator[Reading]]]] = {
 }
 """How each counter and gauge is read. Histograms are recorded instead."""
 
-assert READINGS.keys() == {name for name, about in ABOUT.items() if about.kind != "histogram"}
+assert READINGS.keys() == {name for name in OF_A_FLOW if ABOUT[name].kind != "histogram"}

@@ -37,6 +37,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "batch_bytes": ("1048576", "1MiB"),
     "kafka": ('{"ssl.ca": "a", "fetch.min.bytes": 1}', {"ssl.ca": "a", "fetch.min.bytes": "1"}),
     "until_end": ("1", True),
+    "consumer_group": ("billing-{topic}", "billing-{topic}"),
     "again": ("on", True),
     "accept_gap": ("on", True),
     "store_patience": ("10min", "10min"),

@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 
 from dataflows.decode import Decoder
-from dataflows.hashing import MAX_TEXT, expand_key, hash_dimensions
-from schemas.catalogue import load_catalogue
+from dataflows.hashing import MAX_TEXT, expand_key, hash_dimensions, hash_kept
+from schemas.catalogue import Catalogue, Keep, load_catalogue
 from schemas.formats.base import Decoded
 from schemas.formats.judge import judge
-from schemas.log import EventBatch, LogId, RecordBatch, UInt64s
+from schemas.log import NO_VALUES, EventBatch, LogId, RecordBatch, UInt64s
 from schemas.metering import MeterSettings
 from schemas.verdicts import ACCEPTED, NOT_BILLABLE, code_of
 
@@ -20,15 +20,28 @@ KEY = expand_key(b"for tests")
 GROUPS = ("plan", "region", "größe", 'a"b')
 
 
-@cache
-def settings_of(name: str, grouped: bool = False) -> MeterSettings:
-    return MeterSettings(load_catalogue(), format=name, group_by=GROUPS if grouped else ())
+KEEPS = {
+    "error": Keep(value="region"),
+    "transaction": Keep(amount="other"),
+    "span": Keep(value="plan", amount="other2"),
+    "session": Keep(),
+}
+"""What some categories keep of their events' attributes."""
 
 
 @cache
-def decoder_of(name: str, grouped: bool = False) -> Decoder:
+def settings_of(name: str, grouped: bool = False, keeping: bool = False) -> MeterSettings:
+    catalogue = load_catalogue()
+    if keeping:
+        kept = (category.model_copy(update={"keep": KEEPS.get(category.name)}) for category in catalogue.categories)
+        catalogue = Catalogue(tuple(kept))
+    return MeterSettings(catalogue, format=name, group_by=GROUPS if grouped else ())
+
+
+@cache
+def decoder_of(name: str, grouped: bool = False, keeping: bool = False) -> Decoder:
     """One decoder for many examples, so that what it remembers between batches is tested too."""
-    return Decoder(settings_of(name, grouped), KEY)
+    return Decoder(settings_of(name, grouped, keeping), KEY)
 
 
 def batch_of(values: Sequence[bytes], gap: bytes = b"", tail: bytes = b"") -> RecordBatch:
@@ -81,7 +94,8 @@ def identity(key: UInt64s, org: int, event_id: str | None) -> tuple[int, int]:
 def payload(key: UInt64s, event: Decoded) -> int:
     first = 4 * (1 + 2 + MAX_TEXT // 8)
     words = [event.category, event.project_id, event.quantity, event.timestamp, *hash_dimensions(key, event.dimensions)]
-    return multilinear(words_of(key, first, 7, 2), words)
+    found = multilinear(words_of(key, first, 7, 2), words)
+    return found if event.kept == NO_VALUES else found ^ int(hash_kept(key, event.kept))
 
 
 Row = tuple[object, ...]
@@ -93,7 +107,7 @@ def expected(batch: RecordBatch, settings: MeterSettings, key: UInt64s = KEY) ->
     for record, (start, end) in enumerate(zip(batch.starts.tolist(), batch.ends.tolist(), strict=True)):
         for index, (raw, event) in enumerate(judge(batch.data[start:end], settings)):
             if not isinstance(event, Decoded):
-                fields: Row = (code_of(event.reason), 0, 0, 0, 0, 0, (0, 0), 0, "", "", event.detail)
+                fields: Row = (code_of(event.reason), 0, 0, 0, 0, 0, (0, 0), 0, "", "", event.detail, NO_VALUES)
             else:
                 fields = (
                     ACCEPTED if event.not_billable is None else NOT_BILLABLE,
@@ -107,6 +121,7 @@ def expected(batch: RecordBatch, settings: MeterSettings, key: UInt64s = KEY) ->
                     event.dimensions,
                     event.not_billable or "",
                     None,
+                    event.kept,
                 )
             rows.append((record, index, raw, *fields))
     return rows
@@ -140,6 +155,7 @@ def answered(events: EventBatch) -> list[Row]:
             dimensions,
             subreasons,
             details,
+            [events.kept.get(i, NO_VALUES) for i in range(len(events))],
             strict=True,
         )
     )

@@ -165,7 +165,7 @@ def test_a_flood_of_unfinished_records_takes_linear_time() -> None:
     count = 300_000
     for piece in (b'{"a":[', b'{"a":"', b'{"a', b"{", b"[", b'[{"a":{', b'{"a":  ', b" ", b"\n", b"1", b'"', b'{"a":1'):
         batch = batch_of([piece] * count, tail=b"]}" * 40)
-        columns, rows = Decoder(settings_of("tally"), KEY)._scan(batch)
+        columns, rows = Decoder(settings_of("tally"), KEY)._scan(batch, np.zeros(1, np.int64))
         assert rows == count
         assert (columns.verdict[:rows] == NOT_TAKEN).all()
 

@@ -2,23 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from rater.files import book_from, contracts_from
-from rater.rate import rate
 from schemas.errors import TallyError
-from schemas.money import MINOR_STEPS, exact, round_to
-from schemas.period import Period
-from schemas.statements import CategoryUsage, OrgUsage, Statement
+from tests.examples.answers import answer_to
+from tests.examples.case import NotUnderstood
 from tests.examples.otherwise import OTHERWISE
-from tests.examples.vocabulary import Case, NotUnderstood, translate
+from tests.examples.periods import boundaries, is_period
+from tests.examples.words import translate
 
 PRICING: Final = Path(__file__).with_name("data") / "pricing.json"
-PERIOD: Final = Period.month(2026, 11)
+PERIODS: Final = PRICING.with_name("periods.json")
 
 Verdict = Literal["passed", "failed", "not understood", "otherwise"]
 
@@ -31,14 +29,6 @@ class Result:
     primitive: str
     verdict: Verdict
     detail: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the product answers to a case: the amount, and the parts that it is made of, finer and finer."""
-
-    amount: Decimal
-    breakdowns: tuple[tuple[Decimal, ...], ...]
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -56,6 +46,8 @@ def run(example: Mapping[str, Any]) -> Result:
 
 def _run(example: Mapping[str, Any]) -> Result:
     name, primitive = str(example.get("id")), str(example.get("primitive", "period"))
+    if is_period(example):
+        return _run_period(name, example)
     if not {"definition", "usage", "expected_amount", "currency"} <= example.keys():
         return Result(name, primitive, "not understood", "no price example")
     expected = Decimal(example["expected_amount"])
@@ -67,62 +59,20 @@ def _run(example: Mapping[str, Any]) -> Result:
         return Result(name, primitive, "failed", f"refused: {error}")
     problem = "" if answer.amount == expected else f"expected {expected}, got {answer.amount:f}"
     parts = tuple(Decimal(line["amount"]) for line in example.get("expected_lines", ()))
-    if not problem and parts and parts not in answer.breakdowns:
+    if not problem and parts and _told(parts) not in map(_told, answer.breakdowns):
         problem = f"expected lines {_list(parts)}, got {' or '.join(map(_list, answer.breakdowns))}"
     return Result(name, primitive, "failed" if problem else "passed", problem)
 
 
-def answer_to(case: Case, currency: str, expected: Decimal) -> Answer:
-    """Rate a case.
-
-    An expected amount that is finer than the currency's minor unit, or in no currency at all, is compared with the
-    unrounded amount, unless the example says how it rounds.
-    """
-    step = MINOR_STEPS.get(currency)
-    on_the_line = step is not None and (case.rounding is None or case.rounding.to == step)
-    with exact():
-        rounded = on_the_line and (case.rounding is not None or expected == round_to(expected, step or Decimal(1)))
-    statements = [_rated(case, currency if on_the_line else "USD", moment) for moment in case.moments]
-    with exact():
-        amounts = [_amount(statement, case, rounded=rounded) for statement in statements]
-        deltas = tuple(after - before for before, after in zip([Decimal(0), *amounts], amounts, strict=False))
-    last = statements[-1]
-    lines = tuple(line.amount if rounded else line.exact for line in last.lines)
-    steps = tuple(step.amount for line in last.lines for step in line.steps if step.amount)
-    return Answer(deltas[-1], (deltas, lines, steps))
-
-
-def _rated(case: Case, currency: str, moment: Sequence[Decimal]) -> Statement:
-    charges: dict[str, Any] = {}
-    usage: dict[str, CategoryUsage] = {}
-    quantities = iter(moment)
-    for index, charge in enumerate(case.charges):
-        charges[f"charge-{index}"] = dict(charge)
-        if charge["price"]["model"] != "flat":
-            category = f"category-{index}"
-            charges[f"charge-{index}"]["category"] = category
-            usage[category] = CategoryUsage(next(quantities))
-    plan = {"currency": currency, "versions": [{"from": "2020-01-01", "charges": charges}]}
-    if case.rounding is not None:
-        plan["rounding"] = case.rounding.mode
-    contract = {"org_id": 1, "id": "example", "plan": "example", "currency": currency, "from": "2020-01-01"}
-    book = book_from("example", json.dumps({"book": "example", "revision": 1, "plans": {"example": plan}}))
-    contracts = contracts_from("example", json.dumps({"contracts": [contract]}))
-    rating = rate(book, contracts, OrgUsage(1, usage), PERIOD)
-    if rating.statement is None or rating.failures:
-        raise TallyError("; ".join(map(str, rating.failures)))
-    return rating.statement
-
-
-def _amount(statement: Statement, case: Case, *, rounded: bool) -> Decimal:
-    if case.units:
-        return sum((line.quantity for line in statement.lines), Decimal(0))
-    if rounded:
-        return statement.total
-    amounts = [line.exact for line in statement.lines]
-    if case.rounding is not None:  # to a step that is no currency's: the product's rounding, on each line
-        amounts = [round_to(amount, case.rounding.to, case.rounding.mode) for amount in amounts]
-    return sum(amounts, Decimal(0))
+def _run_period(name: str, example: Mapping[str, Any]) -> Result:
+    try:
+        expected, found = boundaries(example)
+    except NotUnderstood as error:
+        return Result(name, "period", "not understood", str(error))
+    except TallyError as error:
+        return Result(name, "period", "failed", f"refused: {error}")
+    problem = "" if found == expected else f"expected {', '.join(expected)}, got {', '.join(found)}"
+    return Result(name, "period", "failed" if problem else "passed", problem)
 
 
 def by_primitive(results: Iterable[Result]) -> dict[str, Counter[Verdict]]:
@@ -131,6 +81,11 @@ def by_primitive(results: Iterable[Result]) -> dict[str, Counter[Verdict]]:
     for result in results:
         counts.setdefault(result.primitive, Counter())[result.verdict] += 1
     return dict(sorted(counts.items()))
+
+
+def _told(amounts: Iterable[Decimal]) -> list[Decimal]:
+    """Return what a list of amounts says, in whatever order: the product writes no line of nothing, and sources do."""
+    return sorted(amount for amount in amounts if amount)
 
 
 def _list(amounts: Iterable[Decimal]) -> str:

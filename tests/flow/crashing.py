@@ -14,6 +14,8 @@ from typing import Any, Final
 from sinks.store import Store
 
 POINTS: Final = ("before_usage", "before_dead_letters", "before_progress", "after_progress")
+BEFORE_KEPT: Final = "before_kept"
+"""The point before kept events, which only a run over a catalogue that keeps some comes to."""
 
 
 def die() -> None:
@@ -24,7 +26,12 @@ def arm(point: str, countdown: int) -> None:
     """Let the process die when `point` is reached for the `countdown`-th time in a flush that has rows."""
     left = countdown
     insert: Callable[..., None] = Store._insert
-    before = {"before_usage": "usage_windows", "before_dead_letters": "dead_letters", "before_progress": "progress"}
+    before = {
+        BEFORE_KEPT: "kept_events",
+        "before_usage": "usage_windows",
+        "before_dead_letters": "dead_letters",
+        "before_progress": "progress",
+    }
 
     def watched(self: Store, name: str, table: Any) -> None:
         nonlocal left

@@ -46,7 +46,14 @@ def event(chance: random.Random, number: int, now: int, log: str) -> dict[str, A
     }
 
 
-def write_log(path: Path, events: int, seed: int = 0) -> None:
+def attributes_of(number: int) -> dict[str, Any]:
+    """Return attributes that go with an event's number: a user, at times none, and a price, at times no number."""
+    user = {} if number % 11 == 0 else {"user": f"u{number % 17}"}
+    price = "12,50" if number % 23 == 0 else f"{number % 7}.{number % 100:02}" if number % 2 else number % 1000
+    return {**user, "price": price, "region": "eu"}
+
+
+def write_log(path: Path, events: int, seed: int = 0, *, attributes: bool = False) -> None:
     """Write about `events` events, one a line: some repeated, in conflict, malformed, late, or several a line."""
     chance = random.Random(f"{seed}/{path.name}")
     recent: list[dict[str, Any]] = []
@@ -57,10 +64,14 @@ def write_log(path: Path, events: int, seed: int = 0) -> None:
         if chance.random() < 0.02:
             lines.append(chance.choice(BROKEN))
         made = event(chance, number, now, path.name)
+        if attributes:
+            made["attributes"] = attributes_of(number)
         if recent and chance.random() < 0.05:
             made = dict(chance.choice(recent))
             if chance.random() < 0.3:
                 made["quantity"] += 1
+            elif attributes and chance.random() < 0.3:
+                made["attributes"] = attributes_of(number)
         recent = [*recent[-40:], made]
         if chance.random() < 0.03:
             lines.append(json.dumps([made, event(chance, events + number, now, path.name)]).encode())

@@ -15,11 +15,12 @@ Rows = dict[tuple[Any, ...], oracle.Row]
 
 
 class Truth(NamedTuple):
-    """Usage rows by key, counts, and the reason of every dead letter by position, of one partition log."""
+    """Usage rows by key, counts, and by position the reason of each dead letter and each kept event, of one log."""
 
     rows: Rows
     counts: Counts
     letters: dict[tuple[int, int], str]
+    kept: dict[tuple[int, int], oracle.Kept]
 
 
 def rules_of(settings: MeterSettings) -> oracle.Rules:
@@ -32,6 +33,7 @@ def rules_of(settings: MeterSettings) -> oracle.Rules:
         max_future=settings.max_future,
         max_age=settings.max_age,
         as_of=settings.as_of,
+        kept=tuple(settings.catalogue.names[row] for row in settings.catalogue.keeps()),
     )
 
 
@@ -48,6 +50,8 @@ def events_of(value: bytes, settings: MeterSettings) -> tuple[oracle.Event, ...]
             timestamp=found.timestamp,
             dimensions=found.dimensions,
             not_billable=found.not_billable,
+            value=found.kept.value,
+            amount=found.kept.amount,
         )
         if isinstance(found := judged.outcome, Decoded)
         else oracle.Event(rejected=found.reason)
@@ -80,7 +84,7 @@ def expected(records: list[oracle.Record], settings: MeterSettings) -> Truth:
         quantity=out.counts["quantity"],
     )
     letters = {at: word.partition(":")[2] for at, word in out.verdicts.items() if word.startswith("rejected")}
-    return Truth(dict(out.rows), counts, letters)
+    return Truth(dict(out.rows), counts, letters, dict(out.kept))
 
 
 def stored(store: Store, log: LogId, generation: int | None = None) -> Truth:
@@ -98,11 +102,17 @@ def stored(store: Store, log: LogId, generation: int | None = None) -> Truth:
         f"toUnixTimestamp64Micro(last_timestamp) FROM usage_windows FINAL {where}",
         place,
     )
+    kept = store.query(
+        "SELECT offset, `index`, org_id, category, project_id, toUnixTimestamp64Micro(timestamp), quantity, "
+        f"dimensions, value, ifNull(toString(amount), '') FROM kept_events FINAL {where}",
+        place,
+    )
     letters = store.query(f"SELECT offset, `index`, reason FROM dead_letters FINAL {where}", place)
     return Truth(
         {(*row[:4], row[4] * 1_000_000, row[5]): oracle.Row(*row[6:]) for row in rows},
         store.progress(log.topic)[log].counts,
         {(offset, index): reason for offset, index, reason in letters},
+        {(row[0], row[1]): oracle.Kept(*row[2:]) for row in kept},
     )
 
 

@@ -18,6 +18,7 @@ rules = st.builds(
     max_future=st.just(300 * SECOND),
     max_age=st.sampled_from([3600 * SECOND, 90 * 86_400 * SECOND]),
     as_of=st.sampled_from([None, None, EPOCH + 600 * SECOND]),
+    kept=st.sampled_from([(), ("span",), ("error", "span")]),
 )
 
 
@@ -37,6 +38,8 @@ def events(draw: st.DrawFn, now: int) -> Event:
         timestamp=now - age * SECOND - (now - age * SECOND) % (draw(st.sampled_from([1, 60])) * SECOND),
         dimensions=draw(st.sampled_from(["", "", '{"region":"eu"}'])),
         not_billable="filtered" if kind == 2 else None,
+        value=draw(st.sampled_from(["", '"alice"', '"bob"', "7"])),
+        amount=draw(st.sampled_from(["0", "0.1", "12"])),
     )
 
 

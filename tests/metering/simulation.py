@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dataflows.meter import Meter
-from schemas.catalogue import Catalogue, Category
-from schemas.log import EventBatch, LogId, RecordBatch
+from schemas.catalogue import Catalogue, Category, Keep
+from schemas.log import EventBatch, KeptValues, LogId, RecordBatch
 from schemas.metering import MeterSettings
 from schemas.progress import Mark, Progress
 from schemas.usage import DeadLetter, Flush
@@ -18,12 +18,16 @@ from tests import oracle
 
 LOG = LogId("events", "0")
 CATEGORIES = ("error", "span", "replay")
-CATALOGUE = Catalogue(tuple(Category(id=n, name=name) for n, name in enumerate(CATEGORIES)))
+
+
+def catalogue_of(rules: oracle.Rules) -> Catalogue:
+    keep = {name: Keep(value="user", amount="price") for name in rules.kept}
+    return Catalogue(tuple(Category(id=n, name=name, keep=keep.get(name)) for n, name in enumerate(CATEGORIES)))
 
 
 def settings_of(rules: oracle.Rules, **more: Any) -> MeterSettings:
     return MeterSettings(
-        CATALOGUE,
+        catalogue_of(rules),
         group_by_project=rules.group_by_project,
         window=rules.window,
         allowed_lateness=rules.allowed_lateness,
@@ -44,8 +48,8 @@ def _hash(text: str, size: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")
 
 
-def batch_of(records: Sequence[oracle.Record], next_offset: int) -> EventBatch:
-    """Columns of the oracle's events, as the decoder would give them."""
+def batch_of(records: Sequence[oracle.Record], next_offset: int, kept: tuple[str, ...]) -> EventBatch:
+    """Columns of the oracle's events, as the decoder would give them; `kept` are the categories that keep theirs."""
     events = [(r, i, event) for r, record in enumerate(records) for i, event in enumerate(record.events)]
     timed = bool(records) and records[0].timestamp is not None
     ids = [_hash(f"{e.org}/{e.event_id}", 16) if e.event_id is not None else 0 for _, _, e in events]
@@ -72,12 +76,13 @@ def batch_of(records: Sequence[oracle.Record], next_offset: int) -> EventBatch:
         timestamp=np.array([e.timestamp for _, _, e in events], dtype=np.int64),
         id_high=np.array([n >> 64 for n in ids], dtype=np.uint64),
         id_low=np.array([n & (2**64 - 1) for n in ids], dtype=np.uint64),
-        payload=np.array([_hash(repr(e.payload), 8) for _, _, e in events], dtype=np.uint64),
+        payload=np.array([_hash(repr(e.payload(kept)), 8) for _, _, e in events], dtype=np.uint64),
         dimensions=np.array([dimensions.index(e.dimensions) for _, _, e in events], dtype=np.int32),
         subreason=np.array([subreasons.index(e.not_billable or "") for _, _, e in events], dtype=np.int32),
         dimension_values=dimensions,
         subreasons=subreasons,
         raw=lambda i: f"event {records[events[i][0]].offset}.{events[i][1]}".encode(),
+        kept={n: KeptValues(e.value, e.amount) for n, (_, _, e) in enumerate(events) if e.category in kept},
     )
 
 
@@ -92,11 +97,17 @@ class Store:
     """Replacing tables as dicts: a row is replaced by one of the same key with the same or a higher version."""
 
     rows: dict[tuple[Any, ...], oracle.Row] = field(default_factory=dict)
+    kept: dict[tuple[int, int], oracle.Kept] = field(default_factory=dict)
     letters: dict[tuple[int, int], DeadLetter] = field(default_factory=dict)
     progress: Progress = field(default_factory=first_progress)
 
     def write(self, flush: Flush, crash: Callable[[], bool] = lambda: False) -> bool:
-        """Write rows one by one, dead letters, then progress; False where `crash` said so on the way."""
+        """Write kept events and rows one by one, dead letters, then progress; False where `crash` said so."""
+        for at, kept in kept_of(flush):
+            if crash():
+                return False
+            # A second copy must be the first one: a replacing table keeps either.
+            assert self.kept.setdefault(at, kept) == kept
         for key, row in rows_of(flush):
             if crash():
                 return False
@@ -139,6 +150,25 @@ def rows_of(flush: Flush) -> Iterator[tuple[tuple[Any, ...], oracle.Row]]:
         )
 
 
+def kept_of(flush: Flush) -> Iterator[tuple[tuple[int, int], oracle.Kept]]:
+    k = flush.kept
+    for i in range(0 if k is None else len(k)):
+        assert k is not None
+        yield (
+            (int(k.offset[i]), int(k.index[i])),
+            oracle.Kept(
+                int(k.org[i]),
+                k.category_names[k.category[i]],
+                int(k.project[i]),
+                int(k.timestamp[i]),
+                int(k.quantity[i]),
+                k.dimensions[i],
+                k.values[i],
+                k.amounts[i],
+            ),
+        )
+
+
 class Run:
     """One run over the log from the store's progress on, a step at a time, so that several can be interleaved."""
 
@@ -146,6 +176,7 @@ class Run:
         self.records, self.store, self.end = records, store, end
         self.meter = Meter(settings, store.progress, broker_clock=bool(records) and records[0].timestamp is not None)
         self.at = store.progress.mark.warm_offset
+        self.kept = tuple(settings.catalogue.names[row] for row in settings.catalogue.keeps())
 
     @property
     def done(self) -> bool:
@@ -156,7 +187,7 @@ class Run:
         left = [record for record in self.records if record.offset >= self.at]
         taken = left[:size]
         self.at = left[size].offset if len(left) > size else self.end
-        self.meter.add(batch_of(taken, self.at))
+        self.meter.add(batch_of(taken, self.at, self.kept))
 
     def flush(self, crash: Callable[[], bool] = lambda: False) -> bool:
         return self.store.write(self.meter.flush(), crash)

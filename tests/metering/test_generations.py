@@ -1,13 +1,17 @@
 """A generation that starts in the middle of a log: crashes in it change nothing, and both together count each event."""
 
+import hashlib
+import json
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflows.resume import start_of
 from dataflows.sources.base import ListedLog
+from schemas.catalogue import Catalogue, Keep
 from schemas.metering import MeterSettings
 from schemas.progress import Progress
 from tests import oracle
@@ -61,10 +65,46 @@ def test_a_second_generation_survives_crashes(
     run_to(undisturbed, records, second, end)
     run_through_crashes(crashed, records, second, end, chance)
     assert crashed.rows == undisturbed.rows
+    assert crashed.kept == undisturbed.kept
     assert crashed.letters == undisturbed.letters
     assert stable(crashed.progress) == stable(undisturbed.progress)
     counts = crashed.progress.counts
     assert counts.balances()
     assert counts.accepted == sum(row.events for row in crashed.rows.values())
-    # Every record is counted by exactly one of the two.
+    # Every record is counted by exactly one of the two, and every event kept by one of them at most.
     assert store.progress.counts.records + counts.records == len(records)
+    assert not store.kept.keys() & crashed.kept.keys()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        None,
+        Keep(),
+        Keep(value="user", amount="price"),
+        Keep(value="account", amount="price"),
+        Keep(value="user", amount="cost"),
+        Keep(value="user"),
+        Keep(amount="user"),
+    ],
+    ids=str,
+)
+def test_a_declaration_that_changed_starts_a_generation(changed: Keep | None) -> None:
+    declared = settings_of(oracle.Rules(kept=("span",)))
+    categories = tuple(
+        category.model_copy(update={"keep": changed}) if category.name == "span" else category
+        for category in declared.catalogue.categories
+    )
+    other = replace(declared, catalogue=Catalogue(categories))
+    listed = ListedLog(LOG, 0, 9, False, 1, {})
+    stored = start_of(listed, None, declared, rows_past_progress=False).progress
+    start = start_of(listed, replace(stored, next_offset=5), other, rows_past_progress=False).progress
+    same = changed == Keep(value="user", amount="price")
+    assert (start.generation, start.start_offset) == ((1, 0) if same else (2, 5))
+
+
+def test_what_nobody_keeps_leaves_the_fingerprint_as_it_was() -> None:
+    # Of a store that was written before there was anything to keep: it must not start a generation.
+    plain = settings_of(oracle.Rules())
+    text = json.dumps(sorted((c.id, c.name) for c in plain.catalogue.categories))
+    assert plain.catalogue.digest() == hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,9 +16,10 @@ many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list
 
 
 def check_against_oracle(store: Store, expected: oracle.Outcome) -> None:
-    """Property 5: rows, verdict counts and dead letters are the oracle's."""
+    """Property 5: rows, kept events, verdict counts and dead letters are the oracle's."""
     expected.check()
     assert store.rows == expected.rows
+    assert store.kept == expected.kept
     counts = store.progress.counts
     assert counts == Counts(
         records=expected.counts["records"],
@@ -59,6 +60,7 @@ def test_batch_invariance(records: list[oracle.Record], given_rules: oracle.Rule
             run.flush()
     run.flush()
     assert store.rows == whole.rows
+    assert store.kept == whole.kept
     assert store.letters == whole.letters
     assert stable(store.progress) == stable(whole.progress)
 

@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-TABLES = ("usage_windows", "dead_letters", "progress", "replays")
+TABLES = ("usage_windows", "kept_events", "dead_letters", "progress", "replays")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,8 @@ def with_tail(records: Sequence[Record]) -> list[Record]:
     tail = []
     for number in range(2):
         now = max(times) + (number + 1) * 3 * 3_600_000_000
-        tail.append(Record(offset + number, now if timed else None, (Event(1, f"tail {number}", timestamp=now),)))
+        last = Event(1, f"tail {number}", timestamp=now, amount="0")
+        tail.append(Record(offset + number, now if timed else None, (last,)))
     return [*records, *tail]
 
 
@@ -66,7 +67,11 @@ def _json(event: Event) -> bytes:
         "category": event.category,
         "quantity": -1 if event.rejected == "bad_quantity" else event.quantity,
         "timestamp": show_instant(event.timestamp or 1_763_800_000_000_000),
-        "attributes": json.loads(event.dimensions) if event.dimensions else {},
+        "attributes": {
+            **(json.loads(event.dimensions) if event.dimensions else {}),
+            **({"user": json.loads(event.value)} if event.value else {}),
+            "price": event.amount or "0",
+        },
     }
     if event.rejected == "missing_field":
         del whole["org_id"]

@@ -61,9 +61,9 @@ CASES: dict[str, tuple[Any, Any, OrgUsage, FailureReason, str, str]] = {
         "",
         "more than one holds at the same time",
     ),
-    "one contract follows another inside the period": (
+    "a gap between two contracts inside the period": (
         book(ERRORS),
-        contracts(contract(1, until="2026-11-10"), contract(1, id="next", **{"from": "2026-11-10"})),
+        contracts(contract(1, until="2026-11-10"), contract(1, id="next", **{"from": "2026-11-12"})),
         used(error=1),
         "contract_changes_inside_period",
         "",
@@ -133,13 +133,53 @@ CASES: dict[str, tuple[Any, Any, OrgUsage, FailureReason, str, str]] = {
         "",
         "from 2020-01-01, from 2026-11-15",
     ),
-    "prices change inside the period": (
-        book(versions=[version("2020-01-01", "2026-11-15"), version("2026-11-15")]),
+    "a gap between two prices inside the period": (
+        book(versions=[version("2020-01-01", "2026-11-15"), version("2026-11-17")]),
         contracts(),
         used(error=1),
         "price_changes_inside_period",
         "",
-        "on 2026-11-15",
+        "no version holds from 2026-11-15 until 2026-11-17",
+    ),
+    "billed otherwise from a day inside the period on": (
+        book(ERRORS),
+        contracts(contract(1, until="2026-11-10"), contract(1, **{"from": "2026-11-10"}, billing={"anchor_day": 10})),
+        used(error=1),
+        "contract_changes_inside_period",
+        "",
+        "on 2026-11-10",
+    ),
+    "a month of a contract that is billed from the 15th": (
+        book(ERRORS),
+        contracts(contract(billing={"anchor_day": 15})),
+        used(error=1),
+        "not_a_billing_period",
+        "",
+        "2026-11 is no part of the billing period from 2026-10-15 to before 2026-11-15, UTC",
+    ),
+    "two overrides that are equally specific": (
+        book(ERRORS),
+        contracts(contract(overrides=[{"category": "error", "multiply": 2}, {"category": "error", "multiply": 3}])),
+        used(error=1),
+        "override_ambiguous",
+        "",
+        "two overrides of charge errors of plan plan are equally specific (category error; category error)",
+    ),
+    "an override that is no price": (
+        book(ERRORS),
+        contracts(contract(overrides=[{"change": {"unit_amount": "a lot"}}])),
+        used(error=1),
+        "override_does_not_fit",
+        "",
+        "overrides charge errors of plan: unit_amount: 'a lot' is not a plain decimal number",
+    ),
+    "an override of a charge that the plan has not": (
+        book(ERRORS),
+        contracts(contract(overrides=[{"charge": "spans", "multiply": 2}])),
+        used(error=1),
+        "override_matches_nothing",
+        "",
+        "overrides charge spans, which is no charge that this could change of plan plan",
     ),
     "no price of a category": (
         book(ERRORS),
@@ -188,8 +228,21 @@ def test_a_failure_has_its_name_place_and_reason(name: str) -> None:
     assert not rating.complete
 
 
+ELSEWHERE = {
+    "needs_events",
+    "needs_parts",
+    "needs_groups",
+    "needs_amount",
+    "needs_account",
+    "no_rule",
+    "adjustment_matches_nothing",
+    "budget_does_not_fit",
+}
+"""Reasons whose cases stand with what gives them."""
+
+
 def test_every_reason_has_a_case() -> None:
-    assert {case[3] for case in CASES.values()} == set(get_args(FailureReason))
+    assert {case[3] for case in CASES.values()} | ELSEWHERE == set(get_args(FailureReason))
 
 
 def test_what_can_be_priced_is_shown_beside_each_failure() -> None:

@@ -50,7 +50,7 @@ def rate_and_keep(
 ) -> tuple[list[Rating], Outcome]:
     known = known or read_known(store)
     ratings = []
-    with StatementStore(store, prices, NOVEMBER, known, rated_at) as statements:
+    with StatementStore(store, prices, known, rated_at) as statements:
         for rating in rate_period(store, prices, agreed or contracts(), NOVEMBER, org):
             ratings.append(rating)
             if rating.complete and rating.statement is not None:

@@ -57,7 +57,7 @@ def build(folder: Path) -> Settings:
 
 
 def rate(store: Store) -> None:
-    with StatementStore(store, BOOK, NOVEMBER, read_known(store), AT) as statements:
+    with StatementStore(store, BOOK, read_known(store), AT) as statements:
         for rating in rate_period(store, BOOK, contracts(), NOVEMBER):
             assert rating.statement is not None
             assert rating.complete

@@ -9,8 +9,12 @@ import pytest
 
 from sinks.store import Store
 from tally.cli import run
+from tally.telemetry.names import RECONCILIATION
+from tally.units import show_instant
+from tests.flow.running import free_ports
 from tests.reconcile.stores import LOG, alter, delete
 from tests.reconcile.test_planted import IN_LOG
+from tests.telemetry.collector import Collector, plain
 
 LOG_OPTIONS = ("--topic", LOG.topic, "--partition", LOG.partition)
 
@@ -47,7 +51,7 @@ def test_a_clean_run_prints_both_sides_and_is_kept(tally: Tally, store: Store) -
     assert "events = accepted + duplicates + not billable + rejected" in answer.out
     assert "0 differences in" in answer.out
     rows = {row["law"]: row for row in kept(store)}
-    assert len(rows) == 15
+    assert len(rows) == 16
     assert {row["standing"] for row in rows.values()} == {"holds"}
     accepted = store.query("SELECT sum(accepted) FROM progress FINAL")[0][0]
     assert rows["accepted"]["left_side"] == rows["accepted"]["right_side"] == accepted
@@ -73,20 +77,52 @@ def test_a_difference_is_exit_status_1_and_kept_with_its_place(tally: Tally, sto
 def test_the_same_result_kept_twice_is_one(tally: Tally, store: Store) -> None:
     tally("reconcile", "--no-logs")
     tally("reconcile", "--no-logs", "--no-keep")
-    assert store.query("SELECT uniqExact(run_id), count() FROM reconciliations FINAL") == [(1, 15)]
+    assert store.query("SELECT uniqExact(run_id), count() FROM reconciliations FINAL") == [(1, 16)]
     from tally.reconcile.keeping import keep
     from tests.reconcile.stores import check
 
     found = check(store)
     keep(store, found)
     keep(store, check(store))
-    assert store.query("SELECT uniqExact(run_id), count() FROM reconciliations FINAL") == [(2, 30)]
+    assert store.query("SELECT uniqExact(run_id), count() FROM reconciliations FINAL") == [(2, 32)]
 
 
 def test_amounts_keep_all_their_digits(tally: Tally, store: Store) -> None:
     tally("reconcile", "--no-logs")
     total = store.query("SELECT sum(total) FROM statements FINAL")[0][0]
     assert kept(store, "law = 'totals'")[0]["right_side"] == total
+
+
+def test_the_differences_of_each_law_are_sent_to_a_collector(tally: Tally, store: Store) -> None:
+    def sent() -> tuple[dict[str, int], float]:
+        with Collector() as collector:
+            answer = tally("reconcile", "--no-logs", "--no-keep", "--json", "--otlp-endpoint", collector.url)
+        assert answer.err == ""
+        laws = json.loads(answer.out)["laws"]
+        differing = collector.metrics["tally.reconciliation.differences"].gauge.data_points
+        found = {plain(point.attributes)["law"]: point.as_int for point in differing}
+        assert found == {law["law"]: law["counts"].get("difference", 0) for law in laws if not law["skipped"]}
+        assert "log" not in found  # not asked: nobody knows
+        at = collector.metrics["tally.reconciliation.time"].gauge.data_points[0].as_double
+        assert show_instant(round(at * 1_000_000)) == json.loads(answer.out)["at"]
+        assert set(collector.metrics) == set(RECONCILIATION)
+        return found, at
+
+    clean, first = sent()
+    assert set(clean.values()) == {0}
+    alter(store, "progress", "late = late + 1", IN_LOG)
+    wrong, second = sent()
+    assert wrong == {**clean, "late": 1}
+    assert second > first
+
+
+def test_a_collector_that_is_away_changes_no_answer(tally: Tally) -> None:
+    (port,) = free_ports(1)
+    answer = tally("reconcile", "--no-logs", "--no-keep", "--otlp-endpoint", f"http://me:s3cret@127.0.0.1:{port}")
+    assert answer.status == 0
+    assert "0 differences in" in answer.out
+    assert "opentelemetry" in answer.err
+    assert "s3cret" not in answer.err
 
 
 def test_bounds_and_topic(tally: Tally) -> None:
@@ -103,11 +139,11 @@ def test_where_the_logs_are_now(tally: Tally, folder: Path, tmp_path: Path) -> N
     """Files that were moved are found where --source says."""
     (folder / "in").rename(tmp_path / "in")
     try:
-        gone = json.loads(tally("reconcile", "--json").out)["laws"][8]
+        gone = json.loads(tally("reconcile", "--json").out)["laws"][9]
         assert (gone["law"], gone["counts"]) == ("log", {"not_checked": 2})
-        there = json.loads(tally("reconcile", "--json", "--source", str(tmp_path / "in")).out)["laws"][8]
+        there = json.loads(tally("reconcile", "--json", "--source", str(tmp_path / "in")).out)["laws"][9]
         assert (there["compared"], there["counts"]) == (2, {})
-        elsewhere = json.loads(tally("reconcile", "--json", "--source", str(folder / "nothing")).out)["laws"][8]
+        elsewhere = json.loads(tally("reconcile", "--json", "--source", str(folder / "nothing")).out)["laws"][9]
         assert "cannot be read" in elsewhere["findings"][0]["note"]
     finally:
         (tmp_path / "in").rename(folder / "in")

@@ -23,7 +23,7 @@ from tests.queries.test_explain import settings_for
 from tests.reconcile.stores import alter, delete, insert, only
 
 MINUTE = 60 * SECOND
-TABLES = ("usage_windows", "dead_letters", "progress")
+TABLES = ("usage_windows", "kept_events", "dead_letters", "progress")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,8 @@ def test_a_log_comes_to_what_the_meter_made_of_it(
     truth = oracle.meter(records, found)
     assert of(whole, "rows").places == len(truth.rows)
     assert of(whole, "letters").places == truth.rejected.total()
+    if found.kept:
+        assert of(whole, "kept").places == len(truth.kept)
     assert whole.events == truth.counts["events"]
     # Any part of it, too; rows that reach beyond are left out.
     bounds = sorted(data.draw(st.sets(st.integers(records[0].offset, source.end), min_size=2, max_size=2)))
@@ -269,3 +271,22 @@ def test_an_event_of_the_log_altered(store: Store, busy: ListSource) -> None:
 def test_nothing_is_left_behind(store: Store, busy: ListSource) -> None:
     recounted(store, busy, PLAIN)
     assert not store.query("SELECT 1 FROM system.databases WHERE name = 'tally_recount'")
+
+
+def test_planted_faults_in_kept_events_are_found(store: Store) -> None:
+    clear(store)
+    keeping = settings_for(Rules(kept=("error",)))
+    records = [Record(n, EPOCH + n, (Event(1, f"e{n}", timestamp=EPOCH, amount="0.5"),)) for n in range(5)]
+    source = ListSource(records)
+    run(store, source, keeping)
+    assert findings(recounted(store, source, keeping)) == []
+    delete(store, "kept_events", "offset = 2")
+    finding = only(findings(recounted(store, source, keeping)))
+    assert (finding.law, finding.place["offset"], finding.note) == ("kept", 2, "not kept")
+    insert(store, "kept_events", "toUInt64(2) AS offset", "offset = 1")
+    alter(store, "kept_events", "amount = 7", "offset = 3")
+    finding = only(findings(recounted(store, source, keeping)))
+    assert (finding.law, finding.place["offset"], finding.note) == ("kept", 3, "kept with another amount")
+    insert(store, "kept_events", "toUInt32(9) AS `index`", "offset = 4")
+    extra = findings(recounted(store, source, keeping))[-1]
+    assert (extra.place["index"], extra.note) == (9, "kept, and not accepted in the log")

@@ -188,7 +188,7 @@ def logs_of(settings: Settings, *sources: str) -> Logs:
 
 
 def test_a_file_that_is_as_it_was(store: Store, settings: Settings) -> None:
-    law = check(store, logs=logs_of(settings)).checked[8]
+    law = check(store, logs=logs_of(settings)).checked[9]
     assert (law.law, law.places, law.findings) == ("log", 2, [])
 
 

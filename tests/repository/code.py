@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "dataflows", "sinks", "rater", "tally")
-CODE = (*PACKAGES, "benchmarks", "tests")
+CODE = (*PACKAGES, "benchmarks", "deploy", "tests")
 _TEXT = {".py", ".md", ".sql", ".yaml", ".yml", ".toml", ".sh", ".xml", ".json", ""}
 _SKIPPED = {"__pycache__", ".git", ".venv", ".cache", ".hypothesis", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
@@ -29,7 +29,7 @@ def tree(path: Path) -> ast.Module:
 
 def texts() -> Iterator[Path]:
     """Every text file that is part of the repository."""
-    top = [ROOT / name for name in (*CODE, "docs", "deploy", ".ci")]
+    top = [ROOT / name for name in (*CODE, "docs", ".ci")]
     files = [path for folder in top if folder.is_dir() for path in folder.rglob("*")]
     files += [path for path in ROOT.iterdir() if path.name not in _SKIPPED]
     for path in sorted(files):

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "rater": {"rater", "schemas"},
     "tally": set(PACKAGES),
     "benchmarks": {*PACKAGES, "benchmarks", "tests"},
+    "deploy": {"deploy"},
     "tests": set(CODE),
 }
 ENGINES = {"bytewax", "confluent_kafka", "clickhouse_connect", "chdb"}
@@ -160,7 +161,7 @@ def _requirements() -> dict[str, str]:
     return {re.sub(r"[-_.]+", "-", name).lower(): pinned for name, pinned in found.items()}
 
 
-TOOLS = {"mypy", "ruff", "pytest-timeout", "pytest-xdist", "types-pyyaml"}
+TOOLS = {"kubernetes-validate", "mypy", "ruff", "pytest-timeout", "pytest-xdist", "types-pyyaml", "tzdata"}
 BROUGHT_ALONG = {"pydantic-core"}
 """Imported, and pinned exactly by another package that is required."""
 

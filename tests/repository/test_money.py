@@ -17,7 +17,14 @@ COUNTING = [
 ]
 
 DIVISIONS = {
-    ("schemas/prices.py", "product / divisor"): "decimals, in a context whose traps raise where a digit would be lost",
+    (
+        "schemas/prices.py",
+        "(self.multiply or ONE) / divisor",
+    ): "decimals, in a context whose traps raise where a digit would be lost",
+    (
+        "rater/models/graduated.py",
+        "inside * use.counted / abs(use.full)",
+    ): "the same: counted ÷ full is days ÷ days, and what is inside was scaled by the days of the period",
 }
 """True divisions that are exact, and why."""
 

@@ -125,6 +125,20 @@ def test_listing_waits_for_the_head(pipe: tuple[BinaryIO, BinaryIO]) -> None:
     assert listed.identity != listed_of(content[: HEAD_BYTES - 1]).identity
 
 
+def test_a_stop_ends_the_wait_for_the_head(pipe: tuple[BinaryIO, BinaryIO]) -> None:
+    stream, writing = pipe
+    writing.write(b"1\n")
+    looks: list[bool] = []
+
+    def should_stop() -> bool:
+        looks.append(len(looks) >= 3)
+        return looks[-1]
+
+    source = StdinSource(stream, name="piped", should_stop=should_stop)
+    assert source.list_logs() == []  # nobody knows which log it is: nothing of it is counted
+    assert looks == [False, False, False, True]
+
+
 def test_the_end_is_known_at_once_where_the_input_is_short() -> None:
     assert listed_of(b"").log_end == 0
     assert listed_of(b"1\n2").log_end == 3

@@ -8,7 +8,7 @@ import numpy as np
 
 from schemas.log import LogId
 from schemas.progress import Mark, Progress
-from schemas.usage import DeadLetter, Flush, UsageRows
+from schemas.usage import DeadLetter, Flush, KeptRows, UsageRows
 from sinks.store import Store
 
 SECOND = 1_000_000
@@ -63,6 +63,43 @@ def usage(rows: Sequence[R]) -> UsageRows:
         last_timestamp=starts + 1,
         category_names=names,
         dimension_values=dimensions,
+    )
+
+
+class K(NamedTuple):
+    """A kept event; `at` is in microseconds."""
+
+    org: int = 1
+    category: str = "seat"
+    at: int = NOON
+    offset: int = 0
+    place: int = 0
+    quantity: int = 1
+    value: str = ""
+    amount: str = ""
+    dimensions: str = ""
+    project: int = 0
+
+
+def kept(events: Sequence[K]) -> KeptRows:
+    """Return kept events as the meter hands them over."""
+    names = tuple(dict.fromkeys(event.category for event in events))
+
+    def column(values: Sequence[int]) -> Any:
+        return np.array(values, np.int64)
+
+    return KeptRows(
+        org=column([event.org for event in events]),
+        category=np.array([names.index(event.category) for event in events], np.int32),
+        project=column([event.project for event in events]),
+        timestamp=column([event.at for event in events]),
+        offset=column([event.offset for event in events]),
+        index=column([event.place for event in events]),
+        quantity=column([event.quantity for event in events]),
+        dimensions=tuple(event.dimensions for event in events),
+        values=tuple(event.value for event in events),
+        amounts=tuple(event.amount for event in events),
+        category_names=names,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.log import LogId
 from schemas.progress import Counts
 from sinks.store import open_store
-from tally.telemetry.names import ABOUT, METRICS, prometheus_name
+from tally.telemetry.names import ABOUT, OF_A_FLOW, prometheus_name
 from tests.flow.processes import tally
 from tests.flow.running import free_ports, only_message, run, until
 from tests.flow.traffic import write_log
@@ -50,7 +50,7 @@ def test_a_run_is_watched_through_a_store_that_goes_and_comes_back(tmp_path: Pat
             assert found.total(f"tally_{name}_total") == (there if isinstance(there, int) else there.total()), name
         for reason, count in stored.rejected.items():
             assert found.value("tally_rejected_total", {**PLACE, "reason": reason}) == count
-        every = {prometheus_name(name): ABOUT[name].kind for name in METRICS}
+        every = {prometheus_name(name): ABOUT[name].kind for name in OF_A_FLOW}
         there = {f"{name}_total" if kind == "counter" else name: kind for name, kind in found.kinds.items()}
         expected = {name: kind for name, kind in every.items() if not name.startswith(("tally_lag", "tally_log_end"))}
         expected.pop("tally_not_billable_total")  # none of this log is not billable

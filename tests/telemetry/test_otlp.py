@@ -6,7 +6,7 @@ from pathlib import Path
 
 from schemas.log import LogId
 from tally.telemetry.export import EXPORT_TIMEOUT, Exporting
-from tally.telemetry.names import ABOUT, METRICS
+from tally.telemetry.names import ABOUT, OF_A_FLOW
 from tally.telemetry.observer import FlushTimes
 from tally.telemetry.readings import Moment
 from tally.telemetry.state import FlowState
@@ -41,7 +41,7 @@ def test_a_collector_gets_every_count_and_a_trace_of_every_flush(tmp_path: Path)
     assert {plain(point.attributes)["reason"]: point.as_int for point in points.data_points} == total["rejected"]
     assert points.is_monotonic
     for name, metric in collector.metrics.items():
-        assert name in METRICS
+        assert name in OF_A_FLOW
         about = ABOUT[name]
         assert (metric.unit, metric.description) == (about.unit, about.meaning)
         assert metric.WhichOneof("data") == {"counter": "sum"}.get(about.kind, about.kind)

@@ -1,0 +1,1 @@
+"""How Tally is deployed: an image, a Compose file, Kubernetes manifests, dashboards and alert rules. No part of it."""

@@ -1,0 +1,1 @@
+"""Grafana's dashboards, made from code: `python -m deploy.dashboards` writes the JSON files beside it."""

@@ -1,0 +1,127 @@
+"""The money: what was spent, what nobody has priced, what differs; asked of the tables themselves."""
+
+from typing import Final
+
+from deploy.dashboards import queries
+from deploy.dashboards.panels import Choice, Dashboard, Panel, Row
+
+
+def _stat(title: str, meaning: str, sql: str, unit: str = "short", limits: tuple[float, ...] = ()) -> Panel:
+    return Panel(title, meaning, ((sql, ""),), "stat", unit, sql=True, limits=limits, width=6, height=4)
+
+
+def _table(title: str, meaning: str, sql: str, width: int = 12) -> Panel:
+    return Panel(title, meaning, ((sql, ""),), "table", sql=True, width=width, height=9)
+
+
+SPEND: Final = Row(
+    "Spend of the month, from statements",
+    (
+        _stat(
+            "Usage complete to",
+            "Nothing before it can change but by a replay. Empty: not known, so no statement may be called complete.",
+            queries.COMPLETE_TO,
+            "dateTimeAsIso",
+        ),
+        _stat(
+            "Organisations with a statement",
+            "Rated in this month; statements that are incomplete are not kept.",
+            queries.RATED,
+        ),
+        _stat(
+            "Organisations with usage and no statement",
+            "Nobody has priced them, or their usage cannot be priced: `tally rate` says which on stderr.",
+            queries.UNRATED,
+            limits=(1,),
+        ),
+        _stat(
+            "Oldest rating",
+            "When the statement that was written longest ago was made. Rating again without a change writes nothing.",
+            queries.OLDEST,
+            "dateTimeAsIso",
+        ),
+        _table("Total", "By currency: the sum of the statements that are kept now.", queries.TOTALS, 8),
+        _table("By category", "Amounts of the lines. Fees are of no category.", queries.BY_CATEGORY, 8),
+        _table("Largest organisations", "By the total of their statements.", queries.LARGEST, 8),
+    ),
+)
+
+UNRATED: Final = Row(
+    "Counted and not billed",
+    (
+        _table(
+            "Usage without a statement",
+            "The largest first. No contract, or no price: `tally rate --period MONTH --org ID` says why.",
+            queries.USAGE_UNRATED,
+        ),
+        _table(
+            "Dead letters that were not replayed",
+            "Rejected events, of all time, by reason. `tally deadletters list` shows them.",
+            queries.LETTERS,
+        ),
+    ),
+)
+
+DIFFERENCES: Final = Row(
+    "Does everything add up",
+    (
+        Panel(
+            "Laws that differ, by reconciliation",
+            "0 is what a bill needs. A run is kept each time `tally reconcile` is called.",
+            ((queries.LAWS_BY_RUN, ""),),
+            sql=True,
+            limits=(1,),
+        ),
+        Panel(
+            "Places that differ, by law",
+            "As the last run sent it to the collector.",
+            (("max by (law) (last_over_time(tally_reconciliation_differences[1d]))", "{{law}}"),),
+            "bargauge",
+            limits=(1,),
+        ),
+        Panel(
+            "Since the last reconciliation",
+            "As it was sent to the collector.",
+            (("time() - max(last_over_time(tally_reconciliation_time_seconds[3d]))", ""),),
+            "stat",
+            "s",
+            limits=(7_200, 86_400),
+        ),
+        _table(
+            "The last reconciliation, law by law",
+            "Both sides of each law. In flight, stale and not checked are no differences.",
+            queries.LAST_RUN,
+        ),
+        _table("Differences, place by place", "The newest first.", queries.PLACES),
+    ),
+)
+
+USAGE: Final = Row(
+    "Usage behind it",
+    (
+        Panel(
+            "Quantity by day",
+            "The month's usage by category, over all organisations.",
+            ((queries.QUANTITY_BY_DAY, ""),),
+            sql=True,
+            width=12,
+        ),
+        Panel(
+            "Late events by day",
+            "Counted after their window had closed: what moved in numbers that looked final.",
+            ((queries.LATE_BY_DAY, ""),),
+            sql=True,
+            width=12,
+        ),
+    ),
+)
+
+MONEY: Final = Dashboard(
+    "tally-money",
+    "Tally: the money",
+    "What is billed, what is not, and whether both agree with what was counted.",
+    (SPEND, UNRATED, DIFFERENCES, USAGE),
+    (Choice("month", "Month", queries.MONTHS, sql=True, several=False),),
+    since="now-30d",
+    refresh="5m",
+)

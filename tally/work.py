@@ -1,0 +1,228 @@
+"""What is to be rated for a month: every organisation's billing periods that begin in it, with usage and account.
+
+    month ──► billing periods ──► what their prices need to be told ──► usage and account of each organisation
+
+Everything streams: memory holds one organisation, the contracts, and the accounts of contracts that remember something.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from rater.account import NEW, Account
+from rater.billing import billing_periods, uncovered
+from rater.book import Contracts, PriceBook
+from rater.contract import Signed
+from rater.memory import remembers
+from rater.needs import BY_WINDOW, joined, needs, needs_of
+from rater.needs import Need as Asked
+from rater.terms import Terms, terms
+from schemas.contracts import EVERYONE
+from schemas.period import Period, midnight
+from schemas.statements import OrgUsage, RatingFailure
+from sinks.store import Store
+from tally.accounts import Key, read_accounts
+from tally.usage_reading import MINUTE, read_detailed_usage
+from tally.usage_sql import Grain, Need, snapshot_id
+
+NOBODY: Final = 2**63 - 1
+"""The organisation that stands for those without a contract of their own."""
+FEW: Final = 20
+"""So many organisations are asked for one by one; more are picked from everyone's usage."""
+_GRAINS: Final[Mapping[str, Grain]] = {"period": "total", "day": "day", "hour": "hour", "window": "window"}
+
+
+class Work(NamedTuple):
+    """One organisation's rating to do: its usage in a billing period, and what earlier periods left."""
+
+    usage: OrgUsage
+    period: Period
+    account: Account
+    failure: RatingFailure | None = None
+    """Why it cannot be rated at all: an account that it needs is not there."""
+
+
+@dataclass(slots=True)
+class Members:
+    """Who is billed for a period: organisations with a contract of their own, and whether everyone else is.
+
+    In a period that no contract of theirs covers, organisations are only `watched`: usage in it is a failure by name.
+    """
+
+    own: set[int] = field(default_factory=set)
+    everyone: bool = False
+    watched: set[int] = field(default_factory=set)
+
+
+def periods_of(contracts: Contracts, month: Period, org_id: int | None = None) -> dict[Period, Members]:
+    """Return the billing periods that begin in a month, in order, with who is billed for each."""
+    found: defaultdict[Period, Members] = defaultdict(Members)
+    if EVERYONE in contracts.by_org and (org_id is None or org_id not in contracts.by_org):
+        for period in billing_periods(contracts, NOBODY, month):
+            found[period].everyone = True
+    elif org_id is not None and org_id not in contracts.by_org:
+        found[month].everyone = True  # it has no contract at all, which is a failure where it has usage
+    for org in contracts.by_org if org_id is None else [org_id] if org_id in contracts.by_org else []:
+        if org == EVERYONE:
+            continue
+        for period in billing_periods(contracts, int(org), month):
+            found[period].own.add(int(org))
+        for period in uncovered(contracts, int(org), month):
+            found[period].watched.add(int(org))
+    if EVERYONE not in contracts.by_org and org_id is None:
+        found[month].everyone = True
+    return dict(sorted(found.items()))
+
+
+def work_of(
+    store: Store,
+    book: PriceBook,
+    contracts: Contracts,
+    month: Period,
+    org_id: int | None = None,
+    *,
+    done: Callable[[Period, OrgUsage], bool] | None = None,
+    window: dt.timedelta = MINUTE,
+) -> Iterator[Work]:
+    """Yield what is to be rated, by period and ascending organisation.
+
+    A fee is owed without any usage, so an organisation with a contract of its own is rated in any case; one that is
+    rated by everyone's contract ("*") is known by its usage alone: without any, nothing says that it exists. `done`
+    says of a period and usage that they need no rating.
+    """
+    for period, members in periods_of(contracts, month, org_id).items():
+        reading = _Reading(store, book, contracts, period, members, window)
+        accounts = read_accounts(store, period.start, org_id)
+        for usage in reading.usage(org_id):
+            if done is None or not done(period, usage):
+                yield _work(book, contracts, usage, period, accounts)
+
+
+def by_window(store: Store, work: Work, window: dt.timedelta = MINUTE) -> Work:
+    """Return the same work with every category's usage by window, for a price that totals do not settle."""
+    asked = {category: _told(BY_WINDOW) for category in work.usage.categories}
+    found = next(read_detailed_usage(store, work.period, asked, (), work.usage.org_id, window), None)
+    return work if found is None else work._replace(usage=found)
+
+
+def _work(
+    book: PriceBook, contracts: Contracts, usage: OrgUsage, period: Period, accounts: Mapping[Key, Account]
+) -> Work:
+    found = terms(book, contracts, usage.org_id, period)
+    if isinstance(found, RatingFailure) or not remembers(found):
+        return Work(usage, period, NEW)
+    account = accounts.get((usage.org_id, found.contract.id))
+    if account is None and midnight(found.signed.begins, found.contract.zone) < period.start:
+        return Work(usage, period, NEW, _no_account(found, usage.org_id, period))
+    return Work(usage, period, account or NEW)
+
+
+def _no_account(found: Terms, org_id: int, period: Period) -> RatingFailure:
+    before = found.cycle.whole(found.cycle.day_of(period.start) - dt.timedelta(days=1))[0]
+    detail = (
+        f"contract {found.contract.id} remembers earlier periods (credit, tiers that go on, levels), and the period "
+        f"before this one was not rated: rate it first, with --period {max(before, found.signed.begins):%Y-%m}"
+    )
+    return RatingFailure(org_id, period, "needs_account", "", detail)
+
+
+class _Reading:
+    """The reading of one period: whose usage, in which parts."""
+
+    def __init__(
+        self,
+        store: Store,
+        book: PriceBook,
+        contracts: Contracts,
+        period: Period,
+        members: Members,
+        window: dt.timedelta,
+    ) -> None:
+        self.store, self.period, self.members, self.window = store, period, members, window
+        self.contracts = contracts
+        self.needs = {category: _told(need) for category, need in _asked(book, contracts, period, members).items()}
+        self.cuts = _cuts(book, contracts, period, members)
+
+    def usage(self, org_id: int | None) -> Iterator[OrgUsage]:
+        """Yield the usage of everyone who is billed for the period, and that of those who used nothing."""
+        own = sorted(self.members.own)
+        asked = sorted(self.members.own | self.members.watched)
+        if org_id is not None:
+            used = self._read(org_id)
+        elif not self.members.everyone and len(asked) <= FEW:
+            used = (usage for org in asked for usage in self._read(org))
+        else:
+            used = self._read(None)
+        yield from with_the_unused((usage for usage in used if self._billed(usage.org_id)), own)
+
+    def _read(self, org_id: int | None) -> Iterator[OrgUsage]:
+        needed = {category: need for category, need in self.needs.items() if need != Need()}
+        return read_detailed_usage(self.store, self.period, needed, self.cuts, org_id, self.window)
+
+    def _billed(self, org_id: int) -> bool:
+        if org_id in self.members.own or org_id in self.members.watched:
+            return True
+        return self.members.everyone and org_id not in self.contracts.by_org
+
+
+def with_the_unused(used: Iterable[OrgUsage], own: Iterable[int]) -> Iterator[OrgUsage]:
+    """Merge two ascending streams: usage, and the organisations that are rated in any case."""
+    waiting = iter(own)
+    unused = next(waiting, None)
+    for usage in used:
+        while unused is not None and unused < usage.org_id:
+            yield OrgUsage(unused, {}, NOTHING_READ)
+            unused = next(waiting, None)
+        if unused == usage.org_id:
+            unused = next(waiting, None)
+        yield usage
+    while unused is not None:
+        yield OrgUsage(unused, {}, NOTHING_READ)
+        unused = next(waiting, None)
+
+
+NOTHING_READ: Final = snapshot_id(0, 0)
+"""The snapshot id of no rows."""
+
+
+def _told(need: Asked) -> Need:
+    return Need(_GRAINS[need.span], need.dimensions, need.level == "events")
+
+
+def _asked(book: PriceBook, contracts: Contracts, period: Period, members: Members) -> dict[str, Asked]:
+    """Return what the prices need to be told that may hold in a period for those who are billed."""
+    found = [needs(version) for plan in book.plans.values() for version in plan.versions if version.meets(period)]
+    for contract in (signed.contract for signed in _agreed(contracts, members)):
+        if contract.plain:
+            continue
+        org = NOBODY if contract.org_id == EVERYONE else int(contract.org_id)
+        held = terms(book, contracts, org, period)
+        if isinstance(held, Terms):
+            found += [needs_of(segment.charges.values()) for segment in held.segments]
+    return joined(found)
+
+
+def _cuts(book: PriceBook, contracts: Contracts, period: Period, members: Members) -> Sequence[dt.datetime]:
+    """Return the instants inside a period at which prices or contracts may change: no part of usage reaches across."""
+    zones = {"UTC"}
+    days: set[dt.date] = set()
+    for signed in _agreed(contracts, members):
+        contract = signed.contract
+        zones.add(contract.zone)
+        days |= {contract.since, *([contract.until] if contract.until else [])}
+        days |= contract.changes(signed.begins)
+    for plan in book.plans.values():
+        days |= {day for version in plan.versions for day in (version.since, version.until) if day is not None}
+    first, last = period.start.date() - dt.timedelta(days=1), period.end.date() + dt.timedelta(days=1)
+    near = [day for day in days if first <= day <= last]
+    instants = {midnight(day, zone) for day in near for zone in zones}
+    return sorted(instant for instant in instants if period.start < instant < period.end)
+
+
+def _agreed(contracts: Contracts, members: Members) -> Iterator[Signed]:
+    for org in members.own:
+        yield from contracts.by_org[org]
+    if members.everyone:
+        yield from contracts.by_org.get(EVERYONE, ())

@@ -1,0 +1,192 @@
+"""Bills rated by the product, and the number of them that a case asks for."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from rater.account import Account
+from rater.burning import opening
+from rater.files import book_from, contracts_from
+from rater.interim import after_interim, interim
+from rater.late import late_adjustment, posted_for
+from rater.rate import rate
+from rater.settling import after_terms
+from rater.sheet import nets_of
+from rater.terms import Terms, terms
+from schemas.errors import TallyError
+from schemas.money import MINOR_STEPS, exact, round_to
+from schemas.period import Period
+from schemas.statements import Line, OrgUsage, Statement
+from tests.examples.case import SINCE, ZERO, Bill, Case, Charge, NotUnderstood
+
+NEXT = Period.month(2026, 12)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the product answers to a case: the amount, and the parts that it is made of, in several cuts."""
+
+    amount: Decimal
+    breakdowns: tuple[tuple[Decimal, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A bill that was rated: its statement and the account that it leaves."""
+
+    statement: Statement
+    account: Account
+    terms: Terms
+
+
+def answer_to(case: Case, currency: str, expected: Decimal) -> Answer:
+    """Rate a case.
+
+    An expected amount that is finer than the currency's minor unit, or in no currency at all, is compared with the
+    unrounded amount, unless the example says how it rounds.
+    """
+    if case.direct is not None:
+        return Answer(case.direct())
+    step = MINOR_STEPS.get(currency)
+    on_the_line = step is not None and (case.rounding is None or case.rounding.to == step)
+    with exact():
+        rounded = on_the_line and (case.rounding is not None or expected == round_to(expected, step or Decimal(1)))
+    money = currency if on_the_line else "USD"
+    rated = [[_rated(bill, case, money) for bill in bills] for bills in case.moments]
+    if case.stages:
+        return _closing(case, rated[0][0], money)
+    if case.asked == "late":
+        return _late(rated)
+    if case.asked in ("left", "available", "room"):
+        return _of_the_account(case, rated[-1][-1])
+    amounts = [sum((_amount(found.statement.lines, case, rounded=rounded) for found in bills), ZERO) for bills in rated]
+    with exact():
+        deltas = tuple(after - before for before, after in zip([ZERO, *amounts], amounts, strict=False))
+    if case.before is not None and amounts[0] != case.before:
+        raise NotUnderstood(f"what was billed before came to {amounts[0]:f}, and not to {case.before:f}")
+    lines = [line for found in rated[-1] for line in found.statement.lines]
+    if len(rated) > 1:
+        lines = _new(lines, [line for found in rated[-2] for line in found.statement.lines])
+    return Answer(deltas[-1], (deltas, *_breakdowns(lines, rounded=rounded)))
+
+
+def _rated(bill: Bill, case: Case, currency: str) -> Rated:
+    versions = [{"from": SINCE, "charges": _named(bill.charges), **bill.plan}]
+    for since, charges in bill.changed:
+        versions[-1]["until"] = since
+        versions.append({"from": since, "charges": _named(charges), **bill.plan})
+    plan: dict[str, Any] = {"currency": currency, "versions": versions}
+    if case.rounding is not None:
+        plan["rounding"] = case.rounding.mode
+    contract = {"org_id": 1, "id": "example", "plan": "example", "currency": currency, "from": SINCE, **bill.contract}
+    book = book_from("example", json.dumps({"book": "example", "revision": 1, "plans": {"example": plan}}))
+    contracts = contracts_from("example", json.dumps({"contracts": [contract]}))
+    counted = [place for place, charge in enumerate(bill.charges) if charge["price"]["model"] != "flat"]
+    usage = OrgUsage(1, {f"category-{place}": use for place, use in zip(counted, bill.uses, strict=True)})
+    rating = rate(book, contracts, usage, bill.period, bill.account)
+    if rating.statement is None or rating.failures:
+        raise TallyError("; ".join(map(str, rating.failures)))
+    found = terms(book, contracts, 1, bill.period)
+    assert isinstance(found, Terms)
+    return Rated(rating.statement, after_terms(found, bill.account, rating.statement), found)
+
+
+def _named(charges: Sequence[Charge]) -> dict[str, Any]:
+    """Return charges by id; each that counts something counts a category of its own."""
+    named = {}
+    for place, charge in enumerate(charges):
+        counts = charge["price"]["model"] != "flat"
+        named[f"charge-{place}"] = {**charge, **({"category": f"category-{place}"} if counts else {})}
+    return named
+
+
+def _amount(lines: Iterable[Line], case: Case, *, rounded: bool) -> Decimal:
+    with exact():
+        if case.asked == "units":
+            return sum((line.quantity for line in lines), ZERO)
+        if case.asked == "refund":
+            return -sum((line.amount for line in lines if line.kind == "refund"), ZERO)
+        asked = [line for line in lines if case.asked in ("amount", line.kind)]
+        amounts = [line.amount if rounded else line.exact for line in asked]
+        if (
+            case.rounding is not None and not rounded
+        ):  # to a step that is no currency's: the product's rounding, by line
+            amounts = [round_to(amount, case.rounding.to, case.rounding.mode) for amount in amounts]
+        return sum(amounts, ZERO)
+
+
+def _new(lines: list[Line], before: list[Line]) -> list[Line]:
+    """Return the lines that the earlier statement did not have."""
+    left = list(before)
+    found = []
+    for line in lines:
+        same = next(
+            (old for old in left if (old.charge, old.amount, old.exact) == (line.charge, line.amount, line.exact)), None
+        )
+        if same is None:
+            found.append(line)
+        else:
+            left.remove(same)
+    return found
+
+
+def _told(line: Line) -> tuple[Any, ...]:
+    return line.charge, line.kind, line.amount, line.exact, line.explanation()
+
+
+def _breakdowns(lines: Sequence[Line], *, rounded: bool) -> tuple[tuple[Decimal, ...], ...]:
+    """Return the lines' amounts, their steps', what each charge comes to, what paid for it, and parts by name."""
+    amounts = tuple(line.amount if rounded else line.exact for line in lines)
+    steps = tuple(step.amount for line in lines for step in line.steps)
+    by_part: dict[tuple[str, str], Decimal] = {}
+    for line in lines:
+        for step in line.steps:
+            key = line.charge if line.kind == "charge" else "", step.part
+            by_part[key] = by_part.get(key, ZERO) + step.amount
+    parts: dict[str, Decimal] = {}
+    for (_, part), amount in by_part.items():
+        parts[part] = parts.get(part, ZERO) + amount
+    credit = tuple(-line.amount for line in lines if line.kind == "credit")
+    return amounts, steps, tuple(nets_of(lines).values()), credit, tuple(parts.values())
+
+
+def _of_the_account(case: Case, found: Rated) -> Answer:
+    left = {balance.start: balance.left for balance in found.account.balances}
+    with exact():
+        if case.asked == "left":
+            chosen = [left[min(left)]] if case.before is not None else list(left.values())
+            return Answer(sum(chosen, ZERO))
+        if case.asked == "available":
+            grants = found.terms.contract.grants
+            return Answer(sum((balance.left for balance in opening(grants, found.account, NEXT)), ZERO))
+        (line,) = found.statement.lines
+        return Answer(line.quantity - line.refused - (case.before or ZERO))
+
+
+def _closing(case: Case, last: Rated, currency: str) -> Answer:
+    """Bill usage stage by stage where a threshold is reached, and close the period."""
+    (bill,) = case.moments[0]
+    account, billed = bill.account, []
+    for use in case.stages:
+        now = _rated(replace(bill, uses=(use,), account=account), case, currency)
+        agreed = now.terms.contract.invoice_thresholds
+        assert agreed is not None
+        due = interim(now.statement, agreed, account)
+        if due is not None:
+            billed.append(due.total)
+            account = after_interim(account, due)
+    closing = _rated(replace(bill, account=account), case, currency).statement
+    off = sum((line.amount for line in closing.lines if line.kind == "already_invoiced"), ZERO)
+    gross = closing.total - off
+    assert last.statement.total == gross
+    return Answer(closing.total, ((*billed, closing.total), (*billed, gross, off), (gross, off)))
+
+
+def _late(rated: Sequence[Sequence[Rated]]) -> Answer:
+    """Return what a period's statement is corrected by, and what the next period comes to by itself."""
+    (posted,), (known,), (after,) = rated
+    lines = late_adjustment(known.statement, posted_for(posted.statement))
+    correction = sum((line.amount for line in lines), ZERO)
+    return Answer(correction, ((correction, after.statement.total),))
