@@ -1,8 +1,8 @@
 """How fast usage is rated: statement lines a CPU second in memory, and organisations end to end in the embedded store.
 
-    python -m benchmarks.rating                                    both, 20,000 organisations, a minute or two
+    python -m benchmarks.rating                                    both, 20,000 organisations
     python -m benchmarks.rating --only lines --json
-    python -m benchmarks.rating --organisations 1000000            the full one: about an hour, and 10 GB of disk
+    python -m benchmarks.rating --organisations 1000000            the full one, for a quiet machine
 
 The store has usage of 10 categories for every organisation; `tally rate` then rates the month and keeps a statement of
 10 lines for each. Measured are whole processes, with their start: in one process, in two, once more where nothing has
@@ -39,6 +39,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         prog="python -m benchmarks.rating", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--statements", type=int, default=4_000, metavar="N", help="lines: so many each run (4,000)")
     parser.add_argument("--organisations", type=int, default=20_000, metavar="N", help="store: so many (20,000)")
     parser.add_argument("--rows", type=int, default=1, help="store: usage rows of a category and organisation (1)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="store: the second run's processes (2)")
@@ -48,10 +49,10 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def lines(folder: Path) -> list[Figure]:
+def lines(folder: Path, statements: int) -> list[Figure]:
     """Measure rating in memory."""
     tell("lines: rating in memory")
-    measured = json.loads(_told(Command.module(WORK, "lines"), folder))
+    measured = json.loads(_told(Command.module(WORK, "lines", statements), folder))
     how = "CPU time of one process, usage totals in memory"
     return [Figure(one["what"], one["values"], "lines/s", how, digits=0) for one in measured]
 
@@ -140,7 +141,7 @@ def main(given: list[str] | None = None) -> int:
     with TemporaryDirectory(dir=wanted.data, prefix="rating-") as name:
         folder = Path(name)
         work: dict[str, Callable[[], list[Figure]]] = {
-            "lines": lambda: lines(folder),
+            "lines": lambda: lines(folder, wanted.statements),
             "store": lambda: store(folder, wanted.organisations, wanted.rows, wanted.processes),
         }
         measured = [measure(part, work[part]) for part in PARTS if part in wanted.only]

@@ -1,6 +1,6 @@
 """What `python -m benchmarks.rating` measures, each in a process of its own.
 
-python -m benchmarks.rating_work lines                 statement lines a CPU second, in memory, as JSON
+python -m benchmarks.rating_work lines N               statement lines a CPU second, in memory, as JSON
 python -m benchmarks.rating_work fill FOLDER N ROWS    a store with usage of N organisations
 python -m benchmarks.rating_work answer FOLDER         what the store's statements say, as JSON
 python -m benchmarks.rating_work steps OUT -- rate …   `tally rate …` with a stopwatch around its steps
@@ -46,7 +46,6 @@ CATEGORIES: Final = (
 )
 FIRST_ORG: Final = 1_000
 """Above those that have contracts of their own in the sample: everybody here is on the list price."""
-IN_MEMORY: Final = 4_000
 RUNS: Final = 5
 CHUNK: Final = 50_000
 HOUR: Final = 3_600_000_000
@@ -91,9 +90,9 @@ def usages(count: int) -> list[OrgUsage]:
     ]
 
 
-def lines() -> list[dict[str, Any]]:
+def lines(statements: int) -> list[dict[str, Any]]:
     """Return lines a CPU second of every run, by book, as rated and with all words that explain them."""
-    contracts, given = load_contracts(CONTRACTS), usages(IN_MEMORY)
+    contracts, given = load_contracts(CONTRACTS), usages(statements)
     found = []
     for name, book in (("ten graduated charges of five tiers", tiered()), ("the sample book", load_book(BOOK))):
         for words in (False, True):
@@ -237,7 +236,7 @@ def main() -> None:
     """Do one part."""
     what, *rest = sys.argv[1:]
     if what == "lines":
-        print(json.dumps(lines()))
+        print(json.dumps(lines(int(rest[0]))))
     elif what == "fill":
         fill(Path(rest[0]), int(rest[1]), int(rest[2]))
     elif what == "answer":

@@ -85,7 +85,7 @@ class Plan:
         return self.logs[worker::workers]
 
     def check_nobody_else_writes(self, store: ProgressStore) -> None:
-        """Raise UncleanStop where a generation that this plan replaces has gone on since the plan was made.
+        """Raise UncleanStop where a generation that this plan replaces has gone on or was replaced since the plan was made.
 
         What is past the start of the new generation would be counted in both. Asked before the new generation is
         written down, and once more after it: from then on the other run stops at its next write.
@@ -97,6 +97,13 @@ class Plan:
                 continue
             current = store.progress() if current is None else current
             now = current.get(before.log, before)
+            if now.generation not in {before.generation, planned.progress.generation}:
+                raise UncleanStop(
+                    f"{before.log}: generation {now.generation} has taken the place of generation "
+                    f"{before.generation} while this run was starting, after which it would begin generation "
+                    f"{planned.progress.generation}: another run has started, or `tally remeter` switched or undid "
+                    "one. Start this run again, and it plans anew."
+                )
             moved = now.generation == before.generation and now.next_offset != before.next_offset
             if moved or store.rows_past_progress(before.log, before.generation, before.next_offset):
                 raise UncleanStop(

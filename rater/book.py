@@ -47,7 +47,8 @@ class Charge(BaseModel):
     - `each`: every hour, day, window, group or event is priced by itself (two of them, such as hour and group, name
       parts of both), and tiers, included units and commitments begin anew in each;
     - `schedule`: another price or commitment at some hours of the day;
-    - `cumulative`: tiers go on from what earlier periods used, `rate(total so far) − rate(before)`;
+    - `cumulative`: tiers go on from what earlier periods used, `rate(total so far) − rate(before)`: for ever with true,
+      or until a year (quarter, half_year) of the contract is over, when they begin anew;
     - `prorated`: events change a level, and count from their day (or second) to the end of the period; tiers are
       climbed by the full quantity;
     - `custom_unit`: the price, and what is committed, is in credits, of which each is worth a stated rate;
@@ -73,7 +74,7 @@ class Charge(BaseModel):
     ] = None
     schedule: list[Slot] = Field(default_factory=list, max_length=24)
     zone: Zone | None = None
-    cumulative: bool = False
+    cumulative: bool | Literal["quarter", "half_year", "year"] = False
     prorated: Annotated[
         Literal["days", "seconds"] | None,
         BeforeValidator(_prorated, json_schema_input_type=Literal["days", "seconds"] | bool | None),

@@ -72,5 +72,6 @@ def _windows(limited: Mapping[str, Charge], usage: OrgUsage, sheet: Sheet) -> It
     for charge in limited.values():
         for category in charge.counted:
             use = usage.categories.get(category, UNUSED)
-            for part in pool([use], sheet.period.start, sheet.period.end).pieces():
+            # By window wherever events are given too: what fits must not depend on what other prices ask for.
+            for part in pool([use._replace(kept=())], sheet.period.start, sheet.period.end).pieces():
                 yield Draw(part.start, category, part.quantity)

@@ -160,6 +160,8 @@ def _contracts(
         for level, contract, reason in _follow(agreed):
             yield problem(contract, level, "from", reason)
         for signed in agreed:
+            for part, reason in _never(signed.contract):
+                yield problem(signed.contract, "warning", part, reason)
             for part, reason in _refusals(book, contracts, signed, agreed, catalogue):
                 yield problem(signed.contract, "error", part, reason)
 
@@ -179,6 +181,18 @@ def _follow(agreed: Sequence[Signed]) -> Iterator[tuple[Level, Contract, str]]:
             until, before = contract.until, contract.id
 
 
+def _never(contract: Contract) -> Iterator[tuple[str, str]]:
+    """Yield what holds at no time of its contract, with its field."""
+    for part in ("overrides", "adjustments", "grants"):
+        for number, one in enumerate(getattr(contract, part), 1):
+            late = one.since is not None and contract.until is not None and one.since >= contract.until
+            if late or (one.until is not None and one.until <= contract.since):
+                yield (
+                    part,
+                    f"contract {contract.id} {contract.dates()}: number {number} of its {part} never holds in it",
+                )
+
+
 def _refusals(
     book: PriceBook, contracts: Contracts, signed: Signed, agreed: tuple[Signed, ...], catalogue: Catalogue | None
 ) -> Iterator[tuple[str, str]]:
@@ -193,6 +207,8 @@ def _refusals(
         for period in periods_beginning_in(contract, month):
             found = terms(book, contracts, org, period)
             problems: list[tuple[str, str, str]]
+            if isinstance(found, RatingFailure) and found.reason == "contract_overlap":
+                continue  # told of the contracts themselves
             if isinstance(found, RatingFailure):
                 problems = [(found.reason, _PARTS.get(found.reason, ""), f"{found.detail} ({found.reason})")]
             else:

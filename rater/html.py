@@ -15,12 +15,14 @@ h1 { font-size: 1.45rem; margin: 0 0 .2rem; }
 .faint, .notes { color: var(--faint); }
 .warning { border-left: .3rem solid #c77700; padding: .4rem .8rem; margin: 1rem 0; }
 table { border-collapse: collapse; width: 100%; margin: 1.2rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .45rem 0; border-bottom: 1px solid var(--rule); }
+th, td { text-align: left; vertical-align: top; padding: .45rem 0 0; }
+thead, tbody { border-bottom: 1px solid var(--rule); }
+th, tbody tr:last-child td { padding-bottom: .45rem; }
 h1, p, td { overflow-wrap: anywhere; }
 th.amount, td.amount { width: 1%; white-space: nowrap; padding-left: 1.5rem; }
 th.amount, td.amount { text-align: right; font-variant-numeric: tabular-nums; }
-tfoot td { font-weight: 600; border-bottom: 0; border-top: 2px solid currentColor; }
-.notes { font-size: .84rem; margin: .15rem 0 0; }
+tfoot td { font-weight: 600; border-top: 2px solid currentColor; }
+.notes td { font-size: .84rem; padding-top: .1rem; }
 .notes p { margin: 0 0 .1rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .84rem; }
 dt { color: var(--faint); }
@@ -30,7 +32,7 @@ dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
   :root { color-scheme: light; --faint: #444; --rule: #bbb; }
   body { margin: 0; max-width: none; font-size: 11pt; }
   article + article { break-before: page; }
-  tr, dl, .warning { break-inside: avoid; }
+  tbody, dl, .warning { break-inside: avoid; }
   thead { display: table-header-group; }
   tfoot { display: table-row-group; }  /* a total on every sheet would read as that sheet's */
 }
@@ -62,10 +64,8 @@ def _statement(statement: ShownStatement) -> Iterator[str]:
     yield "<table>"
     currency = f'<th scope="col" class="amount">{escape(statement.currency)}</th>'
     yield f'<thead><tr><th scope="col">What</th>{currency}</tr></thead>'
-    yield "<tbody>"
     for line in statement.lines:
         yield from _line(line)
-    yield "</tbody>"
     yield f'<tfoot><tr><td>Total</td><td class="amount">{escape(statement.total)}</td></tr></tfoot>'
     yield "</table>"
     yield "<dl>"
@@ -76,8 +76,9 @@ def _statement(statement: ShownStatement) -> Iterator[str]:
 
 
 def _line(line: ShownLine) -> Iterator[str]:
-    notes = "".join(f"<p>{escape(note)}</p>" for note in line.notes)
-    yield (
-        f'<tr class="{escape(line.kind)}"><td>{escape(line.name)}<div class="notes">{notes}</div></td>'
-        f'<td class="amount">{escape(line.amount)}</td></tr>'
-    )
+    amount = f'<td class="amount">{escape(line.amount)}</td>'
+    yield f'<tbody class="{escape(line.kind)}"><tr><td>{escape(line.name)}</td>{amount}</tr>'
+    if line.notes:
+        notes = "".join(f"<p>{escape(note)}</p>" for note in line.notes)
+        yield f'<tr class="notes"><td colspan="2">{notes}</td></tr>'
+    yield "</tbody>"

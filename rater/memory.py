@@ -1,6 +1,12 @@
-"""Whether a contract remembers: what an earlier period left decides what a later one costs."""
+"""Whether a contract remembers, and what it forgets: what an earlier period left decides what a later one costs."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from rater.account import Account
 from rater.terms import Terms
+from schemas.period import Period
 
 
 def remembers(found: Terms) -> bool:
@@ -13,3 +19,22 @@ def remembers(found: Terms) -> bool:
         or any(getattr(adjustment, "kind", "") == "account_credit" for adjustment in adjustments)
         or any(charge.cumulative or charge.by_level for charge in charges)
     )
+
+
+def opening(found: Terms, account: Account, period: Period) -> Account:
+    """Return the account that a period opens with: tiers of a year that is over begin anew."""
+    if not account.used_before:
+        return account
+    kept: Mapping[str, Decimal] = {
+        id_: used for id_, used in account.used_before.items() if not _begins_anew(id_, found, period)
+    }
+    return account if len(kept) == len(account.used_before) else replace(account, used_before=kept)
+
+
+def _begins_anew(id_: str, found: Terms, period: Period) -> bool:
+    charge = found.charges.get(id_)
+    if charge is None or isinstance(charge.cumulative, bool):
+        return False
+    cycle = found.contract.billing.cycle(found.signed.begins, charge.cumulative)
+    day = cycle.day_of(period.start)
+    return cycle.whole(day)[0] == day

@@ -22,6 +22,7 @@ from rater.compiled import compiled
 from rater.contract import Contracts
 from rater.counted import Counted
 from rater.lines import charge_lines
+from rater.memory import opening
 from rater.pool import Missing
 from rater.runs import Run, Trouble, Unsettled, priced_run, runs_of, unpriced, used_in
 from rater.sheet import Sheet
@@ -63,7 +64,7 @@ def rate(
         period=period,
         effective=found.version.since,
         rounding=found.plan.rounding,
-        account=account,
+        account=opening(found, account, period),
         grants=with_reserved(found.contract.grants, found.contract.budget or found.version.budget),
         part=found.days,
         zone=found.contract.zone,
@@ -98,6 +99,8 @@ def _rated(
     found: Terms, usage: OrgUsage, sheet: Sheet, rank: Mapping[str, int], corrections: Sequence[Line]
 ) -> list[Trouble]:
     """Write all lines on the sheet, and return what could not be priced."""
+    if unsettled := _grants_of_others(found):
+        return [unsettled]
     troubles = unpriced(found.segments, usage, sheet.period)
     past = refused(found, usage, sheet, rank)
     if isinstance(past, Trouble):
@@ -125,6 +128,19 @@ def _rated(
     if sheet.ran:
         troubles += [_overflow(line) for line in sheet.lines if abs(line.amount) >= LIMIT]
     return troubles
+
+
+def _grants_of_others(found: Terms) -> Trouble | None:
+    """Say where an earlier contract of the period has grants: which lines they may still pay has no answer."""
+    for segment in found.segments:
+        contract = segment.contract
+        if contract.id != found.contract.id and contract.grants:
+            told = (
+                f"contract {contract.id}, which has grants, ends inside the period and {found.contract.id} follows: "
+                "give the later one the same id, so that it is an amendment, or let it begin where a period begins"
+            )
+            return Trouble("contract_changes_inside_period", "", told)
+    return None
 
 
 def _measured(id_: str, found: Terms, usage: OrgUsage, sheet: Sheet) -> Trouble | None:

@@ -80,19 +80,19 @@ def text_of(statement: ShownStatement) -> str:
     return "\n".join([*head, *lines_of(statement), "", *statement.remarks, *statement.warnings, *facts])
 
 
-def lines_of(statement: ShownStatement) -> Iterator[str]:
+def lines_of(statement: ShownStatement, width: int = WIDTH) -> Iterator[str]:
     """Yield the lines of a statement with their notes, and its total."""
     column = max(len(amount) for amount in (statement.total, *(line.amount for line in statement.lines)))
     for line in statement.lines:
-        yield from _row(line.name, line.amount, column)
+        yield from _row(line.name, line.amount, column, width)
         for note in line.notes:
-            yield from wrap(note, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT * 2, break_on_hyphens=False)
-    yield " " * (WIDTH - column) + "-" * column
-    yield from _row(f"Total {statement.currency}", statement.total, column)
+            yield from wrap(note, width, initial_indent=INDENT, subsequent_indent=INDENT * 2, break_on_hyphens=False)
+    yield " " * (width - column) + "-" * column
+    yield from _row(f"Total {statement.currency}", statement.total, column, width)
 
 
-def _row(name: str, amount: str, column: int) -> Iterator[str]:
-    room = WIDTH - column - 1
+def _row(name: str, amount: str, column: int, width: int) -> Iterator[str]:
+    room = width - column - 1
     first, *rest = wrap(name, room) or [""]
     yield f"{first:<{room}} {amount:>{column}}"
     yield from rest

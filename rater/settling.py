@@ -13,6 +13,7 @@ from rater.adjustments.account_credit import LINE as ACCOUNT_CREDIT
 from rater.budget import with_reserved
 from rater.burning import ends, opening, recharges, refunded
 from rater.grants import Grant
+from rater.memory import opening as opened_with
 from rater.terms import Terms
 from schemas.money import exact
 from schemas.period import Period
@@ -71,7 +72,8 @@ def after_terms(
 ) -> Account:
     """Return the account as a closing statement leaves it, by the terms that the statement was rated by."""
     grants = with_reserved(found.contract.grants, found.contract.budget or found.version.budget)
-    return after(account, statement, grants, levels=levels, zone=found.contract.zone, part=found.days)
+    opened = opened_with(found, account, statement.period)
+    return after(opened, statement, grants, levels=levels, zone=found.contract.zone, part=found.days)
 
 
 def movements(

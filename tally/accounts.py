@@ -16,6 +16,12 @@ FROM accounts FINAL
 WHERE period_end = toDateTime({end:UInt32}, 'UTC')
 """
 
+_LATEST: Final = """
+SELECT org_id, contract, max(a.period_end), argMax(account, a.period_end)
+FROM (SELECT * FROM accounts FINAL) AS a
+WHERE a.period_end <= toDateTime({end:UInt32}, 'UTC')<org>
+GROUP BY org_id, contract
+"""
 _LAYOUT: Final = {"org_id": U64, "contract": TEXT, "period_end": SECOND, "account": TEXT, "version": U128}
 
 Key = tuple[int, str]
@@ -31,6 +37,17 @@ def read_accounts(store: Store, at: dt.datetime, org_id: int | None = None) -> d
         parameters["org"] = org_id
     rows = store.query(_READ.rstrip() + where, parameters)
     return {(int(org), contract): from_json(text) for org, contract, text in rows}
+
+
+def latest_accounts(store: Store, at: dt.datetime, org_id: int | None = None) -> dict[Key, tuple[dt.datetime, Account]]:
+    """Return the last account of each contract that holds at an instant, with the instant from which it does."""
+    parameters: dict[str, Any] = {"end": int(at.timestamp())}
+    where = ""
+    if org_id is not None:
+        where = " AND org_id = {org:UInt64}"
+        parameters["org"] = org_id
+    rows = store.query(_LATEST.replace("<org>", where), parameters)
+    return {(int(org), contract): (since, from_json(text)) for org, contract, since, text in rows}
 
 
 def write_accounts(store: Store, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -125,24 +125,28 @@ def rate_here(
 
 
 def rate_in_processes(
-    works: Iterable[Work],
+    periods: Iterable[Iterable[Work]],
     prices: Prices,
     stamp: Stamp | None,
     again: Callable[[Work], Work],
     processes: int,
 ) -> Iterator[Rated]:
-    """Rate in several processes, and yield in the order of the work. What comes back has no `rating`."""
+    """Rate in several processes, and yield in the order of the work. What comes back has no `rating`.
+
+    A period is finished before the next is begun, which may need what it leaves.
+    """
     # Not forked: the embedded engine's threads would not come along.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _start, (prices, stamp)) as pool:
-        waiting: deque[tuple[list[Work], Future[list[Rated]]]] = deque()
-        chunks = iter(works)
-        while chunk := list(islice(chunks, CHUNK)):
-            waiting.append((chunk, pool.submit(_chunk, chunk)))
-            if len(waiting) >= processes * AHEAD:
+        for works in periods:
+            waiting: deque[tuple[list[Work], Future[list[Rated]]]] = deque()
+            chunks = iter(works)
+            while chunk := list(islice(chunks, CHUNK)):
+                waiting.append((chunk, pool.submit(_chunk, chunk)))
+                if len(waiting) >= processes * AHEAD:
+                    yield from _finished(*waiting.popleft(), prices, stamp, again)
+            while waiting:
                 yield from _finished(*waiting.popleft(), prices, stamp, again)
-        while waiting:
-            yield from _finished(*waiting.popleft(), prices, stamp, again)
 
 
 def _finished(

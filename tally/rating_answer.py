@@ -31,6 +31,8 @@ class Answer:
     known: Known
     outcome: Outcome
     statements: int = 0
+    last: Period | None = None
+    """The period that ends last."""
     failures: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     totals: dict[str, Decimal] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class Answer:
         """Pass ratings on, counting them and telling each failure."""
         for rated in ratings:
             self.statements += 1
+            self.last = rated.period if self.last is None or rated.period.end > self.last.end else self.last
             for failure in rated.failures:
                 self.failures += 1
                 self.reasons[failure.reason] += 1
@@ -75,6 +78,11 @@ class Answer:
                 f"{kept.superseded:,} not written: the store has them from a newer price book or with more usage read"
             )
         say("; ".join(parts))
+        if kept.later:
+            say(
+                f"tally: what {kept.later:,} organisations carry into later periods (credit, tiers, levels) has "
+                "changed, and those were rated from what it was before: rate the months after it again, in order"
+            )
         if self.failures:
             every = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.reasons.items()))
             say(f"tally: {self.failures:,} failures ({every}); the statements that they are of were not kept")
@@ -88,11 +96,13 @@ def print_one(answer: Answer, ratings: Iterable[Rated], org: int, *, as_json: bo
         raise RatingError(
             f"organisation {org}: nothing to rate in {answer.period}: it used nothing and has no contract of its own"
         )
+    if as_json:
+        documents = [document(_whole(one), complete_to=complete_to, period=one.period) for one in found]
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return
     for rated in found:
         rating = _whole(rated)
-        if as_json:
-            print_json(document(rating, complete_to=complete_to, period=rated.period))
-        elif rating.statement is not None:
+        if rating.statement is not None:
             print(text(rating, complete_to=complete_to))
 
 
@@ -126,7 +136,7 @@ def print_summary(answer: Answer, ratings: Iterable[Rated]) -> None:
         print(f"nothing has changed in {answer.period} since it was rated: --all rates it again")
     else:
         print(f"nothing to rate in {answer.period}: no usage, and no organisation has a contract of its own")
-    print(completeness(answer.known.complete_to, answer.period))
+    print(completeness(answer.known.complete_to, answer.last or answer.period))
 
 
 def _whole(rated: Rated) -> Rating:

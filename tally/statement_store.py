@@ -8,7 +8,7 @@ version, which is why the second is refused.
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -18,7 +18,7 @@ from schemas.errors import SettingsError
 from schemas.period import Period, days_name
 from schemas.statements import Statement
 from sinks.store import Store
-from tally.accounts import write_accounts
+from tally.accounts import read_accounts, to_json, write_accounts
 from tally.rated import Stamp
 from tally.rating import Known
 from tally.statement_rows import Row, statement_row
@@ -28,16 +28,20 @@ BATCH: Final = 2_000
 
 _LINE: Final = ("line_no", "category", "description", "quantity", "amount", "detail")
 _STORED: Final = """
-SELECT org_id, contract, currency, total, {lines}, book_hash, contract_hash, snapshot_id, progress_vector,
-    toUnixTimestamp64Micro(complete_to) AS complete_to, version
+SELECT org_id, contract, period_start, period_end, currency, total, {lines}, book_hash, contract_hash, snapshot_id,
+    progress_vector, toUnixTimestamp64Micro(complete_to) AS complete_to, version
 FROM statements FINAL
 WHERE org_id IN {{orgs:Array(UInt64)}}
-    AND period_start = toDateTime({{start:UInt32}}, 'UTC') AND period_end = toDateTime({{end:UInt32}}, 'UTC')
+    AND period_start < toDateTime({{end:UInt32}}, 'UTC') AND period_end > toDateTime({{start:UInt32}}, 'UTC')
 """.format(lines=", ".join(f"`lines.{name}`" for name in _LINE))
 
 _BOUNDS: Final = ("period_start", "period_end")
-
-
+_LATER: Final = """
+SELECT uniqExact(org_id)
+FROM (SELECT * FROM statements FINAL)
+WHERE org_id IN {orgs:Array(UInt64)} AND period_start >= toDateTime({start:UInt32}, 'UTC')
+    AND notEmpty(`lines.line_no`)
+"""
 _KNOWN: Final = """
 SELECT org_id, any(snapshot_id), any(contract), any(contract_hash), any(ifNull(complete_to >= period_end, false))
 FROM (SELECT * FROM statements FINAL)
@@ -53,13 +57,15 @@ class Outcome:
     """What became of the statements handed over.
 
     `superseded` were not written because the store has a later rating (a newer book, or more of the logs read);
-    `withdrawn` are statements under contracts that no longer hold, emptied.
+    `withdrawn` are statements of the same time under contracts or periods that no longer hold, emptied. `later` counts
+    organisations of which a later period was rated already, from an account that has changed now.
     """
 
     written: int = 0
     unchanged: int = 0
     superseded: int = 0
     withdrawn: int = 0
+    later: int = 0
 
 
 @dataclass(slots=True)
@@ -77,6 +83,8 @@ class StatementStore:
     outcome: Outcome = field(default_factory=Outcome)
     _waiting: list[Row] = field(default_factory=list)
     _accounts: list[Row] = field(default_factory=list)
+    _starts: list[tuple[int, str, dt.datetime, dt.datetime]] = field(default_factory=list)
+    """The statement that each of the accounts belongs to."""
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +109,7 @@ class StatementStore:
         if account is not None:
             key = {name: row[name] for name in ("org_id", "contract", "period_end", "version")}
             self._accounts.append({**key, "account": account})
+            self._starts.append(_key(row))
         if len(self._waiting) >= BATCH:
             self.flush()
 
@@ -123,19 +132,41 @@ class StatementStore:
         """Compare what was taken with what is stored, and write what is new."""
         if not self._waiting:
             return
-        write_accounts(self.store, self._accounts)
-        self._accounts.clear()
         rows: list[Row] = []
+        refused: set[tuple[int, str, dt.datetime, dt.datetime]] = set()
         for bounds, waiting in _by_period(self._waiting).items():
             stored = self._stored([row["org_id"] for row in waiting], *bounds)
             for row in waiting:
-                rows.extend(self._to_write(row, stored.get(row["org_id"], {})))
+                found = self._to_write(row, stored.get(row["org_id"], []))
+                if found is None:
+                    refused.add(_key(row))
+                rows.extend(found or ())
+        # Only now that nothing is refused: an account is an argument of the next period's bill.
+        pairs = zip(self._accounts, self._starts, strict=True)
+        self._keep_accounts([account for account, key in pairs if key not in refused])
         self.store.write_statements(rows)
         self._waiting.clear()
+        self._accounts.clear()
+        self._starts.clear()
 
-    def _to_write(self, row: Row, stored: Mapping[str, Row]) -> list[Row]:
+    def _keep_accounts(self, rows: list[Row]) -> None:
+        """Write accounts, and count the organisations whose next period was rated already from another one."""
+        for end in sorted({row["period_end"] for row in rows}):
+            before = {key: to_json(account) for key, account in read_accounts(self.store, end).items()}
+            changed = [
+                row["org_id"]
+                for row in rows
+                if row["period_end"] == end and before.get((row["org_id"], row["contract"])) != row["account"]
+            ]
+            if changed:
+                parameters = {"orgs": sorted(set(changed)), "start": int(end.timestamp())}
+                self.outcome.later += int(self.store.query(_LATER, parameters)[0][0])
+        write_accounts(self.store, rows)
+
+    def _to_write(self, row: Row, stored: Sequence[Row]) -> list[Row] | None:
+        """Return what is to be written of a row and the statements in its time; None where the store knows more."""
         rows: list[Row] = []
-        before = stored.get(row["contract"])
+        before = next((other for other in stored if _key(other) == _key(row)), None)
         if before is not None:
             self._same_book(before)
         if before is None or before["version"] < row["version"] or _differs(before, row):
@@ -143,11 +174,14 @@ class StatementStore:
             self.outcome.written += 1
         elif before["version"] > row["version"]:
             self.outcome.superseded += 1
+            return None
         else:
             self.outcome.unchanged += 1
-        for contract, other in stored.items():
-            if contract != row["contract"] and other["lines"] and other["version"] <= row["version"]:
-                rows.append({**row, "contract": contract, "total": 0, "lines": (), "contract_hash": ""})
+        for other in stored:
+            if other is not before and other["lines"] and other["version"] <= row["version"]:
+                bounds = {name: other[name] for name in _BOUNDS}
+                emptied = {"contract": other["contract"], "total": 0, "lines": (), "contract_hash": ""}
+                rows.append({**row, **bounds, **emptied})
                 self.outcome.withdrawn += 1
         return rows
 
@@ -159,17 +193,21 @@ class StatementStore:
                 "with every change, so that the newer statement replaces the older one"
             )
 
-    def _stored(self, orgs: list[int], start: dt.datetime, end: dt.datetime) -> dict[int, dict[str, Row]]:
-        """Return the stored statements of these organisations for a period, by organisation and contract."""
+    def _stored(self, orgs: list[int], start: dt.datetime, end: dt.datetime) -> dict[int, list[Row]]:
+        """Return the stored statements of these organisations that have an instant of a period in common with it."""
         bounds = {"start": int(start.timestamp()), "end": int(end.timestamp())}
-        found: defaultdict[int, dict[str, Row]] = defaultdict(dict)
+        found: defaultdict[int, list[Row]] = defaultdict(list)
         for row in self.store.query_rows(_STORED, {"orgs": orgs, **bounds}):
             columns = [row.pop(f"lines.{name}") for name in _LINE]
             row["lines"] = [dict(zip(_LINE, values, strict=True)) for values in zip(*columns, strict=True)]
             if row["complete_to"] is not None:
                 row["complete_to"] = _instant(row["complete_to"])
-            found[row["org_id"]][row["contract"]] = {**row, "period_start": start, "period_end": end}
+            found[row["org_id"]].append(row)
         return found
+
+
+def _key(row: Row) -> tuple[int, str, dt.datetime, dt.datetime]:
+    return row["org_id"], row["contract"], row["period_start"], row["period_end"]
 
 
 def _by_period(rows: Sequence[Row]) -> dict[tuple[dt.datetime, dt.datetime], list[Row]]:

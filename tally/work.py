@@ -9,6 +9,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 from rater.account import NEW, Account
@@ -16,14 +17,15 @@ from rater.billing import billing_periods, uncovered
 from rater.book import Contracts, PriceBook
 from rater.contract import Signed
 from rater.memory import remembers
-from rater.needs import BY_WINDOW, joined, needs, needs_of
+from rater.needs import BY_WINDOW, TOTALS, joined, needs, needs_of
 from rater.needs import Need as Asked
 from rater.terms import Terms, terms
 from schemas.contracts import EVERYONE
 from schemas.period import Period, midnight
 from schemas.statements import OrgUsage, RatingFailure
 from sinks.store import Store
-from tally.accounts import Key, read_accounts
+from tally.account_chain import Chain
+from tally.accounts import latest_accounts
 from tally.usage_reading import MINUTE, read_detailed_usage
 from tally.usage_sql import Grain, Need, snapshot_id
 
@@ -31,6 +33,7 @@ NOBODY: Final = 2**63 - 1
 """The organisation that stands for those without a contract of their own."""
 FEW: Final = 20
 """So many organisations are asked for one by one; more are picked from everyone's usage."""
+NO_NEEDS: Final[Mapping[str, Asked]] = {}
 _GRAINS: Final[Mapping[str, Grain]] = {"period": "total", "day": "day", "hour": "hour", "window": "window"}
 
 
@@ -42,6 +45,9 @@ class Work(NamedTuple):
     account: Account
     failure: RatingFailure | None = None
     """Why it cannot be rated at all: an account that it needs is not there."""
+    needs: Mapping[str, Asked] = NO_NEEDS
+    cuts: Sequence[dt.datetime] = ()
+    """How the usage was read."""
 
 
 @dataclass(slots=True)
@@ -54,6 +60,7 @@ class Members:
     own: set[int] = field(default_factory=set)
     everyone: bool = False
     watched: set[int] = field(default_factory=set)
+    everyone_watched: bool = False
 
 
 def periods_of(contracts: Contracts, month: Period, org_id: int | None = None) -> dict[Period, Members]:
@@ -62,6 +69,8 @@ def periods_of(contracts: Contracts, month: Period, org_id: int | None = None) -
     if EVERYONE in contracts.by_org and (org_id is None or org_id not in contracts.by_org):
         for period in billing_periods(contracts, NOBODY, month):
             found[period].everyone = True
+        for period in uncovered(contracts, NOBODY, month):
+            found[period].everyone_watched = True
     elif org_id is not None and org_id not in contracts.by_org:
         found[month].everyone = True  # it has no contract at all, which is a failure where it has usage
     for org in contracts.by_org if org_id is None else [org_id] if org_id in contracts.by_org else []:
@@ -76,7 +85,7 @@ def periods_of(contracts: Contracts, month: Period, org_id: int | None = None) -
     return dict(sorted(found.items()))
 
 
-def work_of(
+def work_by_period(
     store: Store,
     book: PriceBook,
     contracts: Contracts,
@@ -85,47 +94,71 @@ def work_of(
     *,
     done: Callable[[Period, OrgUsage], bool] | None = None,
     window: dt.timedelta = MINUTE,
-) -> Iterator[Work]:
-    """Yield what is to be rated, by period and ascending organisation.
+) -> Iterator[Iterator[Work]]:
+    """Yield, period by period in order, what is to be rated, by ascending organisation.
 
-    A fee is owed without any usage, so an organisation with a contract of its own is rated in any case; one that is
-    rated by everyone's contract ("*") is known by its usage alone: without any, nothing says that it exists. `done`
-    says of a period and usage that they need no rating.
+    A period's accounts are read when it is begun: what the period before it left has to be kept by then. A fee is owed
+    without any usage, so an organisation with a contract of its own is rated in any case; one that is rated by
+    everyone's contract ("*") is known by its usage alone: without any, nothing says that it exists. `done` says of a
+    period and usage that they need no rating.
     """
     for period, members in periods_of(contracts, month, org_id).items():
-        reading = _Reading(store, book, contracts, period, members, window)
-        accounts = read_accounts(store, period.start, org_id)
-        for usage in reading.usage(org_id):
-            if done is None or not done(period, usage):
-                yield _work(book, contracts, usage, period, accounts)
+        yield _work_in(_Reading(store, book, contracts, period, members, window), org_id, done)
+
+
+def work_of(
+    store: Store,
+    book: PriceBook,
+    contracts: Contracts,
+    month: Period,
+    org_id: int | None = None,
+    *,
+    window: dt.timedelta = MINUTE,
+) -> Iterator[Work]:
+    """Yield what is to be rated in one row, for those who keep nothing: periods open with what was kept before."""
+    for works in work_by_period(store, book, contracts, month, org_id, window=window):
+        yield from works
 
 
 def by_window(store: Store, work: Work, window: dt.timedelta = MINUTE) -> Work:
     """Return the same work with every category's usage by window, for a price that totals do not settle."""
-    asked = {category: _told(BY_WINDOW) for category in work.usage.categories}
-    found = next(read_detailed_usage(store, work.period, asked, (), work.usage.org_id, window), None)
+    wanted = {category: _told(BY_WINDOW.joined(work.needs.get(category, TOTALS))) for category in work.usage.categories}
+    found = next(read_detailed_usage(store, work.period, wanted, work.cuts, work.usage.org_id, window), None)
     return work if found is None else work._replace(usage=found)
 
 
-def _work(
-    book: PriceBook, contracts: Contracts, usage: OrgUsage, period: Period, accounts: Mapping[Key, Account]
-) -> Work:
-    found = terms(book, contracts, usage.org_id, period)
-    if isinstance(found, RatingFailure) or not remembers(found):
-        return Work(usage, period, NEW)
-    account = accounts.get((usage.org_id, found.contract.id))
-    if account is None and midnight(found.signed.begins, found.contract.zone) < period.start:
-        return Work(usage, period, NEW, _no_account(found, usage.org_id, period))
-    return Work(usage, period, account or NEW)
+def _work_in(
+    reading: "_Reading", org_id: int | None, done: Callable[[Period, OrgUsage], bool] | None
+) -> Iterator[Work]:
+    book, contracts, period = reading.book, reading.contracts, reading.period
+    accounts = latest_accounts(reading.store, period.start, org_id)
+    chain = Chain(book, contracts, partial(_used, reading.store))
+    for usage in reading.usage(org_id):
+        if done is not None and done(period, usage):
+            continue
+        work = Work(usage, period, NEW, None, reading.asked, reading.cuts)
+        found = terms(book, contracts, usage.org_id, period)
+        if isinstance(found, Terms) and remembers(found):
+            stored = accounts.get((usage.org_id, found.contract.id))
+            opening = chain.opening(found, usage.org_id, period, stored)
+            if isinstance(opening, RatingFailure):
+                work = work._replace(failure=opening)
+            else:
+                work = work._replace(account=opening)
+        yield work
 
 
-def _no_account(found: Terms, org_id: int, period: Period) -> RatingFailure:
-    before = found.cycle.whole(found.cycle.day_of(period.start) - dt.timedelta(days=1))[0]
-    detail = (
-        f"contract {found.contract.id} remembers earlier periods (credit, tiers that go on, levels), and the period "
-        f"before this one was not rated: rate it first, with --period {max(before, found.signed.begins):%Y-%m}"
-    )
-    return RatingFailure(org_id, period, "needs_account", "", detail)
+def _used(store: Store, org_id: int, start: dt.datetime, end: dt.datetime) -> bool:
+    bounds = {"org": org_id, "start": int(start.timestamp()), "end": int(end.timestamp())}
+    return bool(store.query(_ANY, bounds))
+
+
+_ANY: Final = """
+SELECT 1 FROM active_windows
+WHERE org_id = {org:UInt64}
+    AND window_start >= toDateTime({start:UInt32}, 'UTC') AND window_start < toDateTime({end:UInt32}, 'UTC')
+LIMIT 1
+"""
 
 
 class _Reading:
@@ -141,8 +174,9 @@ class _Reading:
         window: dt.timedelta,
     ) -> None:
         self.store, self.period, self.members, self.window = store, period, members, window
-        self.contracts = contracts
-        self.needs = {category: _told(need) for category, need in _asked(book, contracts, period, members).items()}
+        self.book, self.contracts = book, contracts
+        self.asked = _asked(book, contracts, period, members)
+        self.needs = {category: _told(need) for category, need in self.asked.items()}
         self.cuts = _cuts(book, contracts, period, members)
 
     def usage(self, org_id: int | None) -> Iterator[OrgUsage]:
@@ -151,7 +185,7 @@ class _Reading:
         asked = sorted(self.members.own | self.members.watched)
         if org_id is not None:
             used = self._read(org_id)
-        elif not self.members.everyone and len(asked) <= FEW:
+        elif not (self.members.everyone or self.members.everyone_watched) and len(asked) <= FEW:
             used = (usage for org in asked for usage in self._read(org))
         else:
             used = self._read(None)
@@ -164,7 +198,8 @@ class _Reading:
     def _billed(self, org_id: int) -> bool:
         if org_id in self.members.own or org_id in self.members.watched:
             return True
-        return self.members.everyone and org_id not in self.contracts.by_org
+        everyone = self.members.everyone or self.members.everyone_watched
+        return everyone and org_id not in self.contracts.by_org
 
 
 def with_the_unused(used: Iterable[OrgUsage], own: Iterable[int]) -> Iterator[OrgUsage]:
@@ -193,14 +228,16 @@ def _told(need: Asked) -> Need:
 
 def _asked(book: PriceBook, contracts: Contracts, period: Period, members: Members) -> dict[str, Asked]:
     """Return what the prices need to be told that may hold in a period for those who are billed."""
-    found = [needs(version) for plan in book.plans.values() for version in plan.versions if version.meets(period)]
+    zones = {"UTC", *(signed.contract.zone for signed in _agreed(contracts, members))}
+    versions = [version for plan in book.plans.values() for version in plan.versions]
+    found = [needs(version, zone) for version in versions for zone in zones if version.meets(period, zone)]
     for contract in (signed.contract for signed in _agreed(contracts, members)):
         if contract.plain:
             continue
         org = NOBODY if contract.org_id == EVERYONE else int(contract.org_id)
         held = terms(book, contracts, org, period)
         if isinstance(held, Terms):
-            found += [needs_of(segment.charges.values()) for segment in held.segments]
+            found += [needs_of(segment.charges.values(), contract.zone) for segment in held.segments]
     return joined(found)
 
 

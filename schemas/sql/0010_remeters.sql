@@ -65,10 +65,14 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 --
 -- The decisions are read once in here, and a query asks once for hidden generations: two looks in one query could see
 -- two moments, and miss or double what changes between them.
+--
+-- A candidate that another remeter covers is hidden by its own remeter for as long as that is not in force. It must not be
+-- hidden by the other one too, which is still in force when this one replaces it: nothing at all would count then.
+-- FINAL: what a candidate is to another remeter changes from one switch to the next, and the last word alone counts.
 CREATE VIEW IF NOT EXISTS hidden_generations AS
 SELECT topic, partition, generation
-FROM remeter_parts
-WHERE (role = 'candidate') != (remeter IN
+FROM (SELECT * FROM remeter_parts FINAL)
+WHERE NOT (role = 'covered' AND generation >= 2147483648) AND (role = 'candidate') != (remeter IN
     (SELECT remeter FROM remeter_decisions GROUP BY remeter HAVING argMax(decision, decided_at) = 'active'));
 
 -- The usage rows that count. The filter names key columns only. Without a remeter the set is empty and costs nothing.

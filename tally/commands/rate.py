@@ -3,6 +3,7 @@
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,7 +17,7 @@ from schemas.errors import RatingError, SettingsError
 from schemas.period import Period
 from schemas.statements import OrgUsage
 from schemas.verdicts import MAX_ID
-from sinks.store import Store, open_store
+from sinks.store import open_store
 from tally.commands.options import BookOption, ContractsOption, JsonOption, StoreOption
 from tally.output import progress_bar
 from tally.rated import Prices, Rated, Stamp, rate_here, rate_in_processes
@@ -24,7 +25,7 @@ from tally.rating import read_known
 from tally.rating_answer import Answer, print_json_of, print_one, print_summary
 from tally.settings import Settings, load_settings
 from tally.statement_store import StatementStore
-from tally.work import Work, by_window, work_of
+from tally.work import Work, by_window, work_by_period
 
 SAMPLES: Final = Path(__file__).parents[1] / "data"
 
@@ -75,17 +76,16 @@ def command(
         statements = StatementStore(opened, prices.book, known, rated_at=time.time_ns() // 1_000)
         answer = Answer(month, known, statements.outcome)
         done = None if again or org is not None or as_json else _unchanged(prices, statements)
-        works = work_of(
-            opened,
-            prices.book,
-            prices.contracts,
-            month,
-            org,
-            done=done,
-            window=dt.timedelta(microseconds=settings.window),
-        )
+        window = dt.timedelta(microseconds=settings.window)
+        periods = work_by_period(opened, prices.book, prices.contracts, month, org, done=done, window=window)
         whole = org is not None or as_json
-        rated = _rated(opened, works, prices, statements.stamp, 1 if whole else processes)
+        rated = _rated(
+            _kept_before_the_next(periods, statements),
+            prices,
+            statements.stamp,
+            lambda work: by_window(opened, work, window),
+            1 if whole else processes,
+        )
         told = answer.follow(_kept(rated, statements))
         if org is not None:
             print_one(answer, told, org, as_json=as_json)
@@ -98,13 +98,23 @@ def command(
         raise typer.Exit(RatingError.exit_status)
 
 
-def _rated(store: Store, works: Iterable[Work], prices: Prices, stamp: Stamp, processes: int) -> Iterator[Rated]:
-    def again(work: Work) -> Work:
-        return by_window(store, work)
-
+def _rated(
+    periods: Iterable[Iterable[Work]],
+    prices: Prices,
+    stamp: Stamp,
+    again: Callable[[Work], Work],
+    processes: int,
+) -> Iterator[Rated]:
     if processes == 1:
-        return rate_here(works, prices, stamp, again)
-    return rate_in_processes(works, prices, stamp, again, processes)
+        return rate_here(chain.from_iterable(periods), prices, stamp, again)
+    return rate_in_processes(periods, prices, stamp, again, processes)
+
+
+def _kept_before_the_next(periods: Iterable[Iterable[Work]], statements: StatementStore) -> Iterator[Iterable[Work]]:
+    """Pass periods on, each with what the one before it left in the store: accounts go from period to period."""
+    for works in periods:
+        yield works
+        statements.flush()
 
 
 def _unchanged(prices: Prices, statements: StatementStore) -> Callable[[Period, OrgUsage], bool]:
@@ -119,13 +129,21 @@ def _unchanged(prices: Prices, statements: StatementStore) -> Callable[[Period, 
         if stored is None or stored[0] != usage.snapshot_id:
             return False
         found = terms(prices.book, prices.contracts, usage.org_id, period)
-        if not isinstance(found, Terms) or remembers(found):
+        if not isinstance(found, Terms) or remembers(found) or not _one_contract(found):
             return False
         same = stored[1:] == (found.contract.id, found.signed.content_hash)
         statements.outcome.unchanged += same
         return same
 
     return done
+
+
+def _one_contract(found: Terms) -> bool:
+    """Say whether the hash of the contract names all that is agreed: no earlier version or amendment has a say."""
+    contract = found.contract
+    return (
+        len(found.segments) == 1 and found.signed.begins == contract.since and not (contract.phases or contract.trial)
+    )
 
 
 def _given(settings: Settings, name: str, sample: str) -> Path:

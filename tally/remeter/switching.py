@@ -67,6 +67,9 @@ def standing_of(store: Store, name: str) -> Standing:
         lineage = Lineage.of(store, {one.log.topic for one in candidates})
         for candidate in candidates:
             log = candidate.log
+            if log not in lineage.counting:
+                hindrances.append(f"{log}: no generation counts, so that there is nothing to replace")
+                continue
             found = target_within(lineage.counting[log], lineage.known[log], *candidate.places)
             if isinstance(found, Target):
                 targets.append(found)
@@ -124,67 +127,133 @@ def switch(store: Store, name: str, settings: MeterSettings, *, now: int, by: st
     """Put a remeter's candidates in the place of what they replace, with one row; return how it stood before.
 
     Raises SettingsError where it is in force already, MeteringError where it is not complete or does not balance,
-    UncleanStop where a run is writing what it replaces. Nothing that counts has changed then.
+    UncleanStop where a run is writing what it replaces, or another remeter was switched to at the same moment. Nothing
+    that counts has changed then, or the switch was taken back.
     """
     standing = standing_of(store, name)
+    own = [(one.log, one.generation) for one in standing.candidates]
     if standing.state == "active":
-        raise SettingsError(f"remeter {name} is in force already; nothing was changed")
+        # The switch may have been cut off after its row, before it had looked at replays for the last time.
+        _follow_replays(store, name, own, settings, now)
+        raise SettingsError(
+            f"remeter {name} is in force already: its replayed letters were looked at once more, and nothing else was "
+            "changed"
+        )
     if standing.hindrances:
         raise MeteringError(
             f"remeter {name} cannot be switched to: {_listed(standing.hindrances)}. Nothing was changed"
         )
     _check_nobody_writes(store, standing.targets)
     note_parts(store, name, standing.targets, now)
-    note_replays(store, name, now)
-    own = [(one.log, one.generation) for one in standing.candidates]
-    carry_replays(store, own, settings)
+    _follow_replays(store, name, own, settings, now)
     again = standing_of(store, name)
     if again.hindrances:
         raise UncleanStop(f"remeter {name}: a run is writing what it replaces: {_listed(again.hindrances)}")
     decide(store, name, "active", now, by)
-    note_replays(store, name, now)
-    carry_replays(store, own, settings)
+    _check_alone(store, name, standing.candidates, now, by)
+    _follow_replays(store, name, own, settings, now)
     return standing
 
 
-def undo(store: Store, name: str, settings: MeterSettings, *, now: int, by: str) -> None:
-    """Put back what a remeter replaced, with one row. Raises SettingsError or UncleanStop, with nothing changed."""
-    if decisions_on(store, name)[-1].decision != "active":
-        raise SettingsError(f"remeter {name} is not in force: there is nothing to undo")
-    candidates = candidates_of(store, name)
+def _follow_replays(
+    store: Store, name: str, generations: Sequence[tuple[LogId, int]], settings: MeterSettings, now: int
+) -> None:
+    note_replays(store, name, now)
+    carry_replays(store, generations, settings)
+
+
+def _check_alone(store: Store, name: str, candidates: Iterable[Progress], now: int, by: str) -> None:
+    """Take a switch back where another one has come between its look and its row: both would count, or neither.
+
+    Whoever looks last sees both, so that one of two at once is taken back, or each of them.
+    """
     lineage = Lineage.of(store, {one.log.topic for one in candidates})
-    replaced: dict[LogId, list[int]] = {}
-    for part in read_parts(store, name):
-        if part.role == "replaced" and part.log in lineage.known:
-            replaced.setdefault(part.log, []).append(part.generation)
     for candidate in candidates:
-        counting = lineage.counting[candidate.log]
-        if candidate.generation not in {one.generation for one in counting}:
-            first, last = candidate.places
-            other = next(one for one in counting if one.places[0] <= first and last <= one.places[1])
-            raise SettingsError(
-                f"{candidate.log}: remeter {other.source[REMETER]['id']}, in force, has replaced this one since: undo "
-                "that first"
+        first, last = candidate.places
+        there = [
+            one.generation
+            for one in lineage.counting.get(candidate.log, ())
+            if one.places[0] <= last and first <= one.places[1]
+        ]
+        if there != [candidate.generation]:
+            decide(store, name, "undone", now, by)
+            raise UncleanStop(
+                f"{candidate.log}: another remeter of the same range was switched to or undone at this moment, so that "
+                f"remeter {name} was taken back. `tally remeter list` shows what is in force; switch again where it is "
+                "not what you want"
             )
-        if counting[-1].generation != candidate.generation:
-            for number in replaced[candidate.log]:
-                _check_not_past(store, candidate, number)
-    back = [(log, number) for log, numbers in replaced.items() for number in numbers]
-    note_replays(store, name, now)
-    carry_replays(store, back, settings)
-    decide(store, name, "undone", now, by)
-    note_replays(store, name, now)
-    carry_replays(store, back, settings)
 
 
-def _check_not_past(store: Store, candidate: Progress, number: int) -> None:
-    log = candidate.log
-    if store.rows_past_progress(log, number, candidate.next_offset):
-        raise UncleanStop(
-            f"{log}: rows of generation {number} lie at or past offset {candidate.next_offset}, from which on a newer "
-            "generation counts: a run had gone on while the switch was made. Put back, they would count twice; nothing "
-            "was changed"
+def undo(store: Store, name: str, settings: MeterSettings, *, now: int, by: str) -> None:
+    """Put back what a remeter replaced, with one row. Raises SettingsError or UncleanStop, with nothing changed.
+
+    UncleanStop too where a run has started at the same moment, so that it was switched to again.
+    """
+    decision = decisions_on(store, name)[-1].decision
+    candidates = candidates_of(store, name)
+    replaced = _replaced(store, name, candidates)
+    back = [(one.log, one.generation) for one in replaced]
+    if decision == "undone":
+        # The undo may have been cut off after its row, before it had looked at replays for the last time.
+        _follow_replays(store, name, back, settings, now)
+        raise SettingsError(
+            f"remeter {name} is undone already: the replayed letters were looked at once more, and nothing else was "
+            "changed"
         )
+    if decision != "active":
+        raise SettingsError(f"remeter {name} is not in force: there is nothing to undo")
+    _check_can_be_undone(store, candidates, replaced)
+    _follow_replays(store, name, back, settings, now)
+    # That may have taken long, and a run may have started meanwhile.
+    replaced = _replaced(store, name, candidates)
+    _check_can_be_undone(store, candidates, replaced)
+    decide(store, name, "undone", now, by)
+    try:
+        _check_not_past(store, candidates, _replaced(store, name, candidates))
+    except UncleanStop:
+        decide(store, name, "active", now, by)
+        raise
+    _follow_replays(store, name, back, settings, now)
+
+
+def _replaced(store: Store, name: str, candidates: Iterable[Progress]) -> list[Progress]:
+    """Return the progress, as it is now, of the generations that a remeter has replaced."""
+    parts = {(part.log, part.generation) for part in read_parts(store, name) if part.role == "replaced"}
+    known = Lineage.of(store, {one.log.topic for one in candidates}).known
+    return [one for found in known.values() for one in found if (one.log, one.generation) in parts]
+
+
+def _check_can_be_undone(store: Store, candidates: Sequence[Progress], replaced: Sequence[Progress]) -> None:
+    lineage = Lineage.of(store, {one.log.topic for one in candidates})
+    for candidate in candidates:
+        counting = lineage.counting.get(candidate.log, [])
+        first, last = candidate.places
+        others = [one for one in counting if one.places[0] <= first and last <= one.places[1]]
+        if others and candidate.generation not in {one.generation for one in others}:
+            raise SettingsError(
+                f"{candidate.log}: remeter {others[0].source[REMETER]['id']}, in force, has replaced this one since: "
+                "undo that first"
+            )
+    _check_not_past(store, candidates, replaced)
+
+
+def _check_not_past(store: Store, candidates: Sequence[Progress], replaced: Sequence[Progress]) -> None:
+    """Raise UncleanStop where what was replaced reaches past its candidate, and a newer generation counts from there.
+
+    Its rows may be none where all of it was repeats: progress says how far it was metered.
+    """
+    lineage = Lineage.of(store, {one.log.topic for one in candidates})
+    for candidate in candidates:
+        log, end = candidate.log, candidate.next_offset
+        if all(one.places[0] <= candidate.places[1] for one in lineage.counting.get(log, ())):
+            continue
+        for one in replaced:
+            if one.log == log and (one.next_offset > end or store.rows_past_progress(log, one.generation, end)):
+                raise UncleanStop(
+                    f"{log}: generation {one.generation} has gone on at or past offset {end}, from which on a newer "
+                    "generation counts: a run had gone on while the switch was made. Put back, its rows would count "
+                    "twice; nothing was changed"
+                )
 
 
 def drop(store: Store, name: str, *, now: int, by: str) -> None:

@@ -26,6 +26,8 @@ SETTLED: Final = 1.5
 """Seconds after which a run that has started takes signals."""
 UNCLEAN: Final = re.compile(r"Traceback \(most recent|panicked at|^thread '|Segmentation|core dumped", re.MULTILINE)
 """What no run may say, whatever is done to it. A cluster that lost a process shows how Bytewax ended the other one."""
+CLIENT_ABORT: Final = re.compile(r"rdkafka\w*\.[ch]:\d+: \w+: Assertion")
+"""The Kafka client aborts its process, now and then, where a broker goes away while it is asked something: a kill."""
 EXCUSED: Final = re.compile(r"^tally: (store clickhouse://|kafka://|.* workers ended early)")
 """The reasons for which a run may end while its world is in trouble: the store, the brokers, another process."""
 
@@ -203,6 +205,9 @@ class Flows:
     def _judge(self, process: Process) -> None:
         words = process.words()
         process.last_words = words[-2_000:]
+        if process.status == -signal.SIGABRT and CLIENT_ABORT.search(words) and time.monotonic() <= self.excused_until:
+            self.ends["aborted by the Kafka client"] += 1
+            return
         complaint = UNCLEAN.search(words) and not (process.cluster and process.expected)
         self.ends[_kind_of_end(process.status, words)] += 1
         quiet = time.monotonic() > self.excused_until

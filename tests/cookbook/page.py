@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from rater.account import NEW, Account
+from rater.checks import check
 from rater.files import book_from, contracts_from
 from rater.interim import after_interim, interim
 from rater.late import late_adjustment, posted_for
@@ -22,6 +23,7 @@ from rater.render import lines_of, shown_as_known, statement_document
 from rater.settling import after_terms
 from rater.strict_yaml import load
 from rater.terms import Terms, billing_periods, terms
+from schemas.catalogue import Catalogue, Category
 from schemas.period import Period
 from schemas.statements import CategoryUsage, KeptEvent, Line, OrgUsage, RatingFailure, Statement, UsagePart
 from tests.repository.code import ROOT
@@ -32,7 +34,16 @@ RECIPE: Final = re.compile(
     r"```yaml\n(?P<prices>[^`]+)```\n\n```yaml\n(?P<usage>[^`]+)```\n\n```text\n(?P<answer>[^`]*)```$",
     re.MULTILINE,
 )
+CHECKED: Final = re.compile(
+    r"^## Mistakes.+\n[^`]+```yaml\n(?P<book>[^`]+)```\n\n```yaml\n(?P<contracts>[^`]+)```\n\n"
+    r"`tally prices check [^`]+`[^`]+```text\n(?P<answer>[^`]*(?:`keep`[^`]*)?)```$",
+    re.MULTILINE,
+)
+"""The book and the contracts with mistakes, and what is told of them."""
+CATALOGUE: Final = Catalogue(tuple(Category(id=id_, name=name) for id_, name in enumerate(("error", "span", "replay"))))
 ORG: Final = 42
+WIDTH: Final = 78
+"""Columns of a statement on the page."""
 VERSION: Final = ("charges", "free", "adjustments", "budget")
 PLAN: Final = ("currency", "rounding")
 
@@ -51,6 +62,12 @@ def answer(prices: str, usage: str) -> str:
     was there before.
     """
     return _Chain(load(prices).content).all_of(load(usage).content)
+
+
+def problems(book: str, contracts: str) -> str:
+    """Return what is told of a price book and contracts."""
+    found = check(("prices.yaml", book), ("contracts.yaml", contracts), CATALOGUE)
+    return "\n".join(map(str, found))
 
 
 @dataclass(slots=True)
@@ -134,7 +151,7 @@ FEE: Final = {"base": {"price": {"model": "flat", "amount": "0"}}}
 
 def _told(statement: Statement) -> str:
     found = {**statement_document(statement), "period": statement.period.name}
-    return "\n".join(line.rstrip() for line in lines_of(shown_as_known(found, None, statement.period)))
+    return "\n".join(line.rstrip() for line in lines_of(shown_as_known(found, None, statement.period), WIDTH))
 
 
 def _usage(found: Mapping[str, Any], period: str) -> dict[str, CategoryUsage]:
@@ -183,7 +200,11 @@ def main() -> None:
         start, end = found.start("answer") - found.start(), found.end("answer") - found.start()
         return f"{found[0][:start]}{answer(found['prices'], found['usage'])}\n{found[0][end:]}"
 
-    PAGE.write_text(RECIPE.sub(written, text), encoding="utf-8")
+    def checked(found: re.Match[str]) -> str:
+        start, end = found.start("answer") - found.start(), found.end("answer") - found.start()
+        return f"{found[0][:start]}{problems(found['book'], found['contracts'])}\n{found[0][end:]}"
+
+    PAGE.write_text(CHECKED.sub(checked, RECIPE.sub(written, text)), encoding="utf-8")
 
 
 if __name__ == "__main__":

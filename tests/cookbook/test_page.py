@@ -10,7 +10,7 @@ from rater.adjustments import ADJUSTMENTS
 from rater.measure import Aggregation
 from rater.models import MODELS
 from schemas.errors import SettingsError
-from tests.cookbook.page import PAGE, answer, recipes
+from tests.cookbook.page import CHECKED, PAGE, answer, problems, recipes
 
 TEXT = PAGE.read_text(encoding="utf-8")
 FOUND = list(recipes(TEXT))
@@ -59,6 +59,12 @@ def test_the_total_of_every_statement_is_the_sum_of_its_lines(number: int) -> No
                 amounts.append(amount)
     assert sums
     assert not amounts
+
+
+def test_mistakes_are_told_as_the_page_says() -> None:
+    [found] = CHECKED.finditer(TEXT)
+    assert problems(found["book"], found["contracts"]) + "\n" == found["answer"], "run `python -m tests.cookbook.page`"
+    assert len(found["answer"].splitlines()) == 4, "it says that there are four"
 
 
 def test_what_nothing_reads_is_no_recipe() -> None:

@@ -80,6 +80,17 @@ def test_a_peer_that_announced_the_same_generation_is_no_other_run(folder: Path)
     plan.check_nobody_else_writes(store)
 
 
+def test_a_new_generation_is_refused_where_another_one_stands_by_now(folder: Path) -> None:
+    """A remeter was switched or undone meanwhile: what this run would follow on counts no more."""
+    store = Progresses()
+    store.take(plan_of(folder, store, OLD))
+    plan = plan_of(folder, store, NEW)
+    log, progress = next(iter(store.rows.items()))
+    store.rows[log] = Progress(**{**_fields(progress), "generation": 7})
+    with pytest.raises(UncleanStop, match="generation 7 has taken the place of generation 1"):
+        plan.check_nobody_else_writes(store)
+
+
 def test_worker_threads_are_refused(folder: Path) -> None:
     control = Control()
     plan = plan_of(folder, Progresses(), OLD)

@@ -87,7 +87,7 @@ def statements(draw: st.DrawFn) -> Statement:
 
 
 class Read(HTMLParser):
-    """A page, read: its cells, its text, and everything that is not as it must be."""
+    """A page, read: the cells of names and amounts, the notes, and everything that is not as it must be."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -96,6 +96,8 @@ class Read(HTMLParser):
         self.attributes: list[tuple[str, str, str]] = []
         self.wrong: list[str] = []
         self.cells: list[str] = []
+        self.notes: list[str] = []
+        self.noting = False
         self.feed(page)
         self.close()
         self.wrong += [f"<{tag}> is not closed" for tag in self.open]
@@ -105,13 +107,18 @@ class Read(HTMLParser):
         self.attributes += [(tag, name, value or "") for name, value in attrs]
         if tag not in VOID:
             self.open.append(tag)
-        if tag in ("td", "th"):
+        self.noting = any(name == "colspan" for name, _ in attrs) if tag == "td" else self.noting and tag == "p"
+        if tag in ("td", "th") and not self.noting:
             self.cells.append("")
+        elif tag == "p" and self.noting:
+            self.notes.append("")
 
     def handle_endtag(self, tag: str) -> None:
         if not self.open or self.open.pop() != tag:
             self.wrong.append(f"</{tag}> closes nothing")
 
     def handle_data(self, data: str) -> None:
-        if set(self.open) & {"td", "th"}:
+        if self.noting and self.open[-1:] == ["p"]:
+            self.notes[-1] += data
+        elif set(self.open) & {"td", "th"}:
             self.cells[-1] += data

@@ -194,6 +194,14 @@ def test_a_mistake_in_a_book_is_told_with_its_line(book: str, told: str) -> None
             CONTRACT + ", overrides: [{charge: spans, " + PERCENTAGE + "}]}\n",
             "charge spans has to see every event of span: say `keep` in its catalogue entry (needs_events)",
         ),
+        (
+            CONTRACT + ", until: 2026-05-01, overrides: [{charge: errors, from: 2026-05-01, multiply: 2}]}\n",
+            "contract one from 2026-01-01 until 2026-05-01: number 1 of its overrides never holds in it",
+        ),
+        (
+            CONTRACT + ", grants: [{id: old, amount: 5, from: 2025-01-01, until: 2026-01-01}]}\n",
+            "warning: organisation 1, contract one from 2026-01-01: number 1 of its grants never holds in it",
+        ),
         (CONTRACT + ", phases: [{cycles: 3}, {cycles: 3, plan: other}]}\n", "2026-04: "),
         (
             CONTRACT + ", until: 2026-05-01}\n" + CONTRACT.replace("2026-01-01", "2026-04-01") + "}\n",
