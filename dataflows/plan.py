@@ -85,7 +85,7 @@ class Plan:
         return self.logs[worker::workers]
 
     def check_nobody_else_writes(self, store: ProgressStore) -> None:
-        """Raise UncleanStop where a generation that this plan replaces has gone on or was replaced since the plan was made.
+        """Raise UncleanStop where a generation that this plan replaces has gone on, or is not current any more.
 
         What is past the start of the new generation would be counted in both. Asked before the new generation is
         written down, and once more after it: from then on the other run stops at its next write.

@@ -160,6 +160,9 @@ def _contracts(
         for level, contract, reason in _follow(agreed):
             yield problem(contract, level, "from", reason)
         for signed in agreed:
+            if signed.contract.invoice_thresholds is not None:
+                told = f"contract {signed.contract.id} has invoice thresholds: `tally rate` writes closing statements"
+                yield problem(signed.contract, "warning", "invoice_thresholds", told)
             for part, reason in _never(signed.contract):
                 yield problem(signed.contract, "warning", part, reason)
             for part, reason in _refusals(book, contracts, signed, agreed, catalogue):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rater.shown import ShownStatement, instant, money, shown
 from schemas.period import Period
-from schemas.prices import Step, plain
+from schemas.prices import Step
 from schemas.statements import Line, Rating, RatingFailure, Statement
 from schemas.verdicts import END_OF_TIME
 
@@ -93,7 +93,7 @@ def lines_of(statement: ShownStatement, width: int = WIDTH) -> Iterator[str]:
 
 def _row(name: str, amount: str, column: int, width: int) -> Iterator[str]:
     room = width - column - 1
-    first, *rest = wrap(name, room) or [""]
+    first, *rest = wrap(name.strip(), room) or [""]
     yield f"{first:<{room}} {amount:>{column}}"
     yield from rest
 
@@ -198,4 +198,5 @@ def _step_document(step: Step) -> dict[str, Any]:
 
 
 def _number(value: Decimal) -> str:
-    return plain(value).replace(",", "")
+    text = f"{value:f}"  # as `plain`, without separators
+    return text.rstrip("0").rstrip(".") if "." in text else text

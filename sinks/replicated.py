@@ -3,7 +3,7 @@
 A migration's statement is rewritten where the store's URL names a cluster (`clickhouse://…/db?cluster=NAME`):
 
     table X  ─►  X_local ON CLUSTER, its engine as Replicated…, and X, a Distributed table over it
-    view     ─►  the same view ON CLUSTER, which reads the Distributed tables
+    view     ─►  the same view ON CLUSTER, which reads the Distributed tables, its IN (SELECT …) as GLOBAL IN
 
 Rows of one key are replaced only within a shard, so the sharding key is a function of the sorting key: sipHash64 of
 org_id where rows are an organisation's, else of topic and partition, else of the first column.
@@ -22,7 +22,8 @@ SETTINGS: Final[dict[str, Any]] = {
     "insert_quorum_parallel": 0,
     # A start must see the newest progress and the newest generation, on whichever replica it asks.
     "select_sequential_consistency": 1,
-    # A subquery within a view is asked once, by the server that was asked, and not by every shard.
+    # A subquery over a Distributed table is asked once, by the server that was asked, and not by every shard. Whether
+    # this reaches one over a view is not known: a view's own subqueries say GLOBAL by themselves.
     "distributed_product_mode": "global",
     "distributed_ddl_output_mode": "throw",
 }
@@ -30,6 +31,8 @@ SETTINGS: Final[dict[str, Any]] = {
 
 _TABLE: Final = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)$", re.MULTILINE)
 _VIEW: Final = re.compile(r"^CREATE (OR REPLACE )?VIEW (IF NOT EXISTS )?(\w+) AS$", re.MULTILINE)
+_SUBQUERY: Final = re.compile(r"\b(?<!GLOBAL )(?<!GLOBAL NOT )(?<!NOT )(NOT )?IN(\s*)\(\s*SELECT\b")
+"""The start of a condition on a subquery, `a IN (SELECT …` or `a NOT IN (SELECT …`; not `GLOBAL IN` already."""
 _ENGINE: Final = re.compile(r"^ENGINE = (\w*MergeTree)", re.MULTILINE)
 _ORDER: Final = re.compile(r"^ORDER BY (?:\((.+)\)|(\w+))$", re.MULTILINE)
 
@@ -41,7 +44,7 @@ def on_cluster(statement: str, cluster: str) -> list[str]:
         return _table(statement, table[1], cluster)
     view, views = _VIEW.subn(rf"CREATE \1VIEW \2\3 ON CLUSTER {quoted(cluster)} AS", statement)
     if views == 1:
-        return [view]
+        return [_SUBQUERY.sub(r"GLOBAL \1IN\2(SELECT", view)]
     raise ValueError(f"no rule for this statement on a cluster: {statement[:80]}")
 
 

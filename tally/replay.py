@@ -36,6 +36,7 @@ from tally.replay_records import (
     TAKEN,
     Record,
     Row,
+    generations_now,
     name_of,
     note_places,
     records_at,
@@ -188,6 +189,7 @@ class _Run:
         self._drop_repeats(decisions)
         if not self.terms.dry_run:
             self._write(decisions, stored)
+            self._follow(letters, decisions)
         return iter([decision.told() for decision in decisions])
 
     def _decide(self, letter: Letter, record: Record | None) -> _Decision:
@@ -259,6 +261,26 @@ class _Run:
                 found.outcome, found.detail, found.row = "already_replayed", f"by {record.replayed_by}", row
         for outcome in ("duplicate", "not_billable"):
             self._record([found for found in aside if found.outcome == outcome], outcome, newest)
+
+    def _follow(self, letters: Sequence[Letter], decisions: Sequence[_Decision]) -> None:
+        """Give letters their rows again where a remeter was switched to or undone since the page was read.
+
+        The switch has carried over the replays that it saw; what was recorded after its last look is written here.
+        """
+        if not any(found.row is not None for found in decisions):
+            return
+        now = generations_now(self.store, letters)
+        moved: list[tuple[Position, Row]] = []
+        for found in decisions:
+            if found.row is not None:
+                was = found.letter.generation
+                generation = now.get((found.letter.position, found.row.raw), was)
+                if generation != was and max(generation, was) >= FIRST_CANDIDATE:
+                    found.row = found.row.of_generation(generation)
+                    moved.append((found.letter.position, found.row))
+        if moved:
+            note_places(self.store, [position for position, _ in moved], self.terms.now)
+            self.store.write_usage([usage_of(position, row, self.terms.settings) for position, row in moved])
 
     def _record(self, decisions: Iterable[_Decision], outcome: str, stored: Mapping[Position, Record]) -> None:
         records = []

@@ -193,12 +193,30 @@ def records_at(store: Store, letters: Sequence[Letter]) -> dict[Position, Record
     """Return the records of letters that are in the order of their positions."""
     if not letters:
         return {}
-    ends = {"low": letters[0], "high": letters[-1]}
-    bounds = {f"{end}_{name}": getattr(letter, name) for end, letter in ends.items() for name in KEY}
-    where = f"({KEYS}) >= ({bounds_of('low')}) AND ({KEYS}) <= ({bounds_of('high')})"
+    where, bounds = _between(letters)
     rows = store.query(f"SELECT {_COLUMNS} FROM replays FINAL WHERE {where}", bounds)
     found = {record.position: record for record in (Record(*row) for row in rows)}
     return {letter.position: found[letter.position] for letter in letters if letter.position in found}
+
+
+def _between(letters: Sequence[Letter]) -> tuple[str, dict[str, Any]]:
+    ends = {"low": letters[0], "high": letters[-1]}
+    bounds = {f"{end}_{name}": getattr(letter, name) for end, letter in ends.items() for name in KEY}
+    return f"({KEYS}) >= ({bounds_of('low')}) AND ({KEYS}) <= ({bounds_of('high')})", bounds
+
+
+def generations_now(store: Store, letters: Sequence[Letter]) -> dict[tuple[Position, str], int]:
+    """Return the generations of letters, in the order of their positions, as they are now; by position and raw's name.
+
+    Only of logs that remeters are about: of all others a letter's generation stays. What is no letter now is not there.
+    """
+    remetered = {part.log for part in read_parts(store, topics={letter.topic for letter in letters})}
+    if not any(letter.log in remetered for letter in letters):
+        return {}
+    where, bounds = _between(letters)
+    raw = "lower(substring(hex(SHA256(raw)), 1, 32))"
+    rows = store.query(f"SELECT {KEYS}, {raw}, generation FROM active_letters WHERE {where}", bounds)
+    return {(Position(LogId(row[0], row[1]), row[2], row[3]), row[4]): row[5] for row in rows}
 
 
 def records_taken(store: Store, event_ids: Collection[str]) -> list[Record]:

@@ -1,7 +1,7 @@
 """A log that was metered, found again where it was read, to be read once more."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -73,10 +73,25 @@ class LogAgain:
             raise SettingsError(f"{self.log}/{offset}: no line starts at this byte of {path}{line}")
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A source that was opened once, and its logs as they were listed then."""
+
+    source: Source
+    logs: Mapping[LogId, ListedLog]
+
+
 def reopen(
-    progress: Progress, settings: Settings, clock: Callable[[], int], on_wait: Callable[[str], None]
+    progress: Progress,
+    settings: Settings,
+    clock: Callable[[], int],
+    on_wait: Callable[[str], None],
+    known: MutableMapping[str, Listed] | None = None,
 ) -> LogAgain:
     """Find a metered log again. `clock` and `on_wait` as `open_sources` takes them.
+
+    `known` keeps sources by where they are read, for logs of one topic that are asked for one after the other: each
+    would otherwise open a client of its own and list all of them. The listing is then as old as the first call.
 
     Raises SourceError where it cannot be read again, or is not the log that was metered.
     """
@@ -94,9 +109,14 @@ def reopen(
         # The file by itself is named by its own name, and not by its path within the folder that was metered.
         again = LogAgain(log, source, source.list_logs()[0], path)
     else:
-        named = settings.model_copy(update={"sources": (uri,), "name": None, "until_end": True})
-        source = open_sources(named, clock, on_wait)[0]
-        again = LogAgain(log, source, _listed(source, log, uri))
+        known = {} if known is None else known
+        if uri not in known:
+            named = settings.model_copy(update={"sources": (uri,), "name": None, "until_end": True})
+            source = open_sources(named, clock, on_wait)[0]
+            known[uri] = Listed(source, {listed.log: listed for listed in source.list_logs()})
+        if log not in known[uri].logs:
+            raise SourceError(f"{log}: {uri} has no such partition any more")
+        again = LogAgain(log, known[uri].source, known[uri].logs[log])
     changed = changed_identity(again.listed, progress)
     if changed:
         raise SourceError(
@@ -104,10 +124,3 @@ def reopen(
             "back to have it explained"
         )
     return again
-
-
-def _listed(source: Source, log: LogId, uri: str) -> ListedLog:
-    for listed in source.list_logs():
-        if listed.log == log:
-            return listed
-    raise SourceError(f"{log}: {uri} has no such partition any more")

@@ -2,12 +2,15 @@
 
 import datetime as dt
 import json
-from typing import Any
+from typing import Any, Final
 
 from rater.render import line_document
 from schemas.statements import Statement
 
 Row = dict[str, Any]
+
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+"""Kept, since making one costs as much as using it."""
 
 
 def statement_row(
@@ -16,6 +19,7 @@ def statement_row(
     """Return the row of `statements`: `vector` is progress as JSON, `version` see `tally.rating.Known.version`."""
     # How lines are rounded is said only where it is not the usual way, as `tally reconcile` has to know it.
     rounded = {} if statement.rounding == "half_away" else {"rounding": statement.rounding}
+    about = {"plan": statement.plan, **rounded}
     lines = [
         {
             "line_no": number,
@@ -23,7 +27,7 @@ def statement_row(
             "description": line.name,
             "quantity": line.quantity,
             "amount": line.amount,
-            "detail": json.dumps({**line_document(line), **rounded}, ensure_ascii=False, separators=(",", ":")),
+            "detail": _JSON.encode({**line_document(line), **about}),
         }
         for number, line in enumerate(statement.lines, 1)
     ]

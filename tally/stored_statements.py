@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from rater.render import instant, is_provisional
+from rater.shown import money
 from schemas.period import Period, days_name
 from sinks.store import Store
 
@@ -99,7 +100,7 @@ def _kept(row: dict[str, Any]) -> Kept:
     period = _period(row["period_start"], row["period_end"])
     columns = [row.pop(f"lines.{name}") for name in _LINES]
     lines = [
-        {"line": number, "name": name, "amount": format(amount, "f"), **json.loads(detail)}
+        {"line": number, "name": name, "amount": _money(amount, row["currency"]), **json.loads(detail)}
         for number, name, amount, detail in zip(*columns, strict=True)
     ]
     plans = {line.pop("plan", "") for line in lines} - {""}
@@ -111,7 +112,7 @@ def _kept(row: dict[str, Any]) -> Kept:
         "period_start": instant(period.start),
         "period_end": instant(period.end),
         "currency": row["currency"],
-        "total": format(row["total"], "f"),
+        "total": _money(row["total"], row["currency"]),
         "lines": lines,
         "book_revision": row["version"] >> 64,
         "book_hash": row["book_hash"],
@@ -121,6 +122,10 @@ def _kept(row: dict[str, Any]) -> Kept:
         "rated_at": row["rated_at"],
     }
     return Kept(document, period, row["complete_to"])
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return money(amount, currency).replace(",", "")
 
 
 def _period(start: dt.datetime, end: dt.datetime) -> Period:

@@ -11,6 +11,7 @@ said of those events, so that its total, its parts and its events are one usage.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -28,18 +29,30 @@ _TOTALS: Final = Need()
 
 
 class _Rows(NamedTuple):
-    """Usage rows of one category, summed by part, and what names them: their number and the sum of their hashes."""
+    """Usage rows of one category, summed by part, and what names them: their number and the sum of their hashes.
+
+    `events`, by generation of a log, only where the category's events are asked for.
+    """
 
     usage: CategoryUsage
+    events: Counter[str]
     read: int
     hashed: int
 
 
 class _Events(NamedTuple):
-    """The kept events of one category, with what names them."""
+    """The kept events of one category, with what names them, and how many there are by generation of a log."""
 
     kept: tuple[KeptEvent, ...]
+    events: Counter[str]
     hashed: int
+
+    def whole(self, rows: _Rows) -> bool:
+        """Say whether these are the events of the rows, or ahead of them: in every generation by itself.
+
+        Those that one generation is ahead would otherwise stand for events of another one, which kept none.
+        """
+        return self.events >= rows.events
 
 
 def read_detailed_usage(
@@ -71,7 +84,7 @@ def read_detailed_usage(
             found = counted.get(category, _NOTHING)
             own = kept.get(category)
             usage[category] = found.usage
-            if own is not None and len(own.kept) >= found.usage.events:
+            if own is not None and own.whole(found):
                 usage[category] = _with_events(found.usage, own.kept, needs[category], bounds, window)
             count += found.read + (0 if own is None else len(own.kept))
             hashed = (hashed + found.hashed + (0 if own is None else own.hashed)) % HASH
@@ -103,11 +116,13 @@ def _rows(rows: Iterable[tuple[Any, ...]], need: Need, bounds: Sequence[dt.datet
     parts: list[UsagePart] = []
     firsts: list[int] = []
     lasts: list[int] = []
+    by_generation: Counter[str] = Counter()
     count = hashed = 0
-    for _, _, start, dimensions, quantity, events, largest, first, last, read_rows, read_hash in rows:
+    for _, _, start, dimensions, quantity, events, largest, first, last, generations, read_rows, read_hash in rows:
         parts.append(UsagePart(_second(start), int(quantity), int(events), int(largest), dimensions))
         firsts.append(first)
         lasts.append(last)
+        by_generation.update(dict(zip(*generations, strict=True)))
         count += read_rows
         hashed += read_hash
     parts.sort(key=lambda part: (part.start, part.dimensions))
@@ -119,16 +134,18 @@ def _rows(rows: Iterable[tuple[Any, ...]], need: Need, bounds: Sequence[dt.datet
         max(int(part.max_quantity) for part in parts),
         tuple(parts) if need.in_parts or len(bounds) > 1 else (),
     )
-    return _Rows(usage, count, hashed % HASH)
+    return _Rows(usage, by_generation, count, hashed % HASH)
 
 
 def _events(rows: Iterable[tuple[Any, ...]]) -> _Events:
     kept: list[KeptEvent] = []
+    by_generation: Counter[str] = Counter()
     hashed = 0
-    for _, _, at, quantity, value, amount, dimensions, read_hash in rows:
+    for _, _, at, quantity, value, amount, dimensions, generation, read_hash in rows:
         kept.append(KeptEvent(_micros(at), int(quantity), value, amount, dimensions))
+        by_generation[generation] += 1
         hashed += read_hash
-    return _Events(tuple(kept), hashed % HASH)
+    return _Events(tuple(kept), by_generation, hashed % HASH)
 
 
 def _with_events(
@@ -160,7 +177,7 @@ def _with_events(
     )
 
 
-_NOTHING: Final = _Rows(CategoryUsage(0), 0, 0)
+_NOTHING: Final = _Rows(CategoryUsage(0), Counter(), 0, 0)
 
 
 def _second(seconds: int) -> dt.datetime:

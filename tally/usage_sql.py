@@ -51,6 +51,7 @@ SELECT
     max(max_quantity) AS largest,
     toUnixTimestamp(min(window_start)) AS first_window,
     toUnixTimestamp(max(window_start)) AS last_window,
+    <generations> AS generations,
     count() AS read_rows,
     sum(reinterpretAsUInt128(sipHash128Reference(
         org_id, toString(category), toUnixTimestamp(window_start), project_id, dimensions,
@@ -62,6 +63,12 @@ ORDER BY org_id, category
 SETTINGS optimize_aggregation_in_order = 1
 """
 
+# Events by generation of a log, where the category's events are asked for: those that were kept are held to it.
+_GENERATIONS: Final = (
+    "sumMapIf([toString((toString(topic), partition, generation))], [toInt128(events)], "
+    "category IN {with_events:Array(String)})"
+)
+
 _KEPT: Final = """
 SELECT
     org_id,
@@ -71,6 +78,7 @@ SELECT
     value,
     amount,
     dimensions,
+    toString((toString(topic), partition, generation)),
     reinterpretAsUInt128(sipHash128Reference(
         'kept', org_id, toString(category), toUnixTimestamp64Micro(timestamp), toString(topic), partition, generation,
         offset, `index`))
@@ -93,6 +101,7 @@ def usage_sql(
 ) -> tuple[str, dict[str, Any]]:
     """Return the query of usage rows: org, category, part's start, dimensions, sums, windows, and what names the rows.
 
+    Before what names the rows come generations and their events, ([names], [events]): only where events are asked for.
     `bounds` are the period's start and the cuts in it, ascending.
     """
     parameters = _parameters(period, org_id)
@@ -116,12 +125,19 @@ def usage_sql(
     if grouped:
         parameters["grouped"] = grouped
         dimensions = "if(category IN {grouped:Array(String)}, dimensions, '')"
+    generations = "([], [])"
+    if any(need.events for need in needs.values()):
+        parameters["with_events"] = sorted(category for category, need in needs.items() if need.events)
+        generations = _GENERATIONS
     sql = _USAGE.replace("<part>", part).replace("<dimensions>", dimensions).replace("<org>", _org(org_id))
-    return sql, parameters
+    return sql.replace("<generations>", generations), parameters
 
 
 def kept_sql(period: Period, categories: Sequence[str], org_id: int | None) -> tuple[str, dict[str, Any]]:
-    """Return the query of kept events, in the order of organisation, category, event time and position."""
+    """Return the query of kept events, in the order of organisation, category, event time and position.
+
+    A generation's name is that of the query of usage rows.
+    """
     return _KEPT.replace("<org>", _org(org_id)), {**_parameters(period, org_id), "categories": list(categories)}
 
 

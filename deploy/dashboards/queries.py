@@ -42,7 +42,7 @@ WHERE day >= toDate('${month}') AND day < addMonths(toDate('${month}'), 1)
 GROUP BY org_id, category ORDER BY events DESC LIMIT 100"""
 
 LETTERS: Final = """\
-SELECT topic, reason, count() AS letters, max(clock) AS newest FROM dead_letters FINAL
+SELECT topic, reason, count() AS letters, max(clock) AS newest FROM active_letters
 WHERE (topic, partition, offset, index) NOT IN (SELECT topic, partition, offset, index FROM replays FINAL)
 GROUP BY topic, reason ORDER BY letters DESC LIMIT 100"""
 

@@ -104,7 +104,7 @@ def run(
     from dataflows.decode import Decoder  # noqa: PLC0415 - compiled code, loaded where it is used
     from sinks.retry import Retrying  # noqa: PLC0415
     from tally.remeter.run import find_targets, make_candidates, plan_remeter  # noqa: PLC0415
-    from tally.rereading import reopen  # noqa: PLC0415
+    from tally.rereading import Listed, reopen  # noqa: PLC0415
     from tally.wiring import keep_large_buffers  # noqa: PLC0415
 
     with open_store(settings.store, create=False) as opened:
@@ -112,8 +112,9 @@ def run(
         patience = None if settings.store_patience is None else settings.store_patience / 1_000_000
         opened.retrying = Retrying(patience=patience, on_wait=say)
         targets = find_targets(opened, topic, partition, asked)
+        known: dict[str, Listed] = {}
         planned = plan_remeter(
-            opened, metering, topic, targets, lambda progress: reopen(progress, settings, _now, say), _now
+            opened, metering, topic, targets, lambda progress: reopen(progress, settings, _now, say, known), _now
         )
         for note in (*_widened(targets, asked), *planned.notes):
             say(note)

@@ -85,8 +85,8 @@ def plan_remeter(
         )
     made = {one.log: one for one in progress_of_every_generation(store, topic) if one.generation == generation_of(name)}
     logs, progress, notes = [], [], []
+    seen_at = clock()  # before any log is listed, since one listing may serve all of them: what came later is not in it
     for target in targets:
-        seen_at = clock()
         again = reopen(target.replaced[-1])
         start, note = begin(target, again.listed, settings, name, seen_at)
         stored = made.get(target.log)

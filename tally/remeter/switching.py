@@ -4,11 +4,12 @@ What must be true is asked before the row is written; what could only be made tr
 that moment) is done before and once more after it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from schemas.errors import MeteringError, SettingsError, UncleanStop
+from schemas.errors import MeteringError, SettingsError, StoreError, UncleanStop
 from schemas.log import LogId
 from schemas.metering import MeterSettings
 from schemas.progress import REMETER, Progress
@@ -151,7 +152,8 @@ def switch(store: Store, name: str, settings: MeterSettings, *, now: int, by: st
         raise UncleanStop(f"remeter {name}: a run is writing what it replaces: {_listed(again.hindrances)}")
     decide(store, name, "active", now, by)
     _check_alone(store, name, standing.candidates, now, by)
-    _follow_replays(store, name, own, settings, now)
+    with _told_that(name, "in force"):
+        _follow_replays(store, name, own, settings, now)
     return standing
 
 
@@ -160,6 +162,18 @@ def _follow_replays(
 ) -> None:
     note_replays(store, name, now)
     carry_replays(store, generations, settings)
+
+
+@contextmanager
+def _told_that(name: str, state: str) -> Iterator[None]:
+    """Say what is decided already where the store refuses what comes after it."""
+    try:
+        yield
+    except StoreError as error:
+        raise type(error)(
+            f"remeter {name} is {state}, but letters that were replayed at this moment may not have come along; give "
+            f"the same command once more, which looks at them again: {error}"
+        ) from error
 
 
 def _check_alone(store: Store, name: str, candidates: Iterable[Progress], now: int, by: str) -> None:
@@ -197,7 +211,7 @@ def undo(store: Store, name: str, settings: MeterSettings, *, now: int, by: str)
         # The undo may have been cut off after its row, before it had looked at replays for the last time.
         _follow_replays(store, name, back, settings, now)
         raise SettingsError(
-            f"remeter {name} is undone already: the replayed letters were looked at once more, and nothing else was "
+            f"remeter {name} is undone already: its replayed letters were looked at once more, and nothing else was "
             "changed"
         )
     if decision != "active":
@@ -213,7 +227,8 @@ def undo(store: Store, name: str, settings: MeterSettings, *, now: int, by: str)
     except UncleanStop:
         decide(store, name, "active", now, by)
         raise
-    _follow_replays(store, name, back, settings, now)
+    with _told_that(name, "undone"):
+        _follow_replays(store, name, back, settings, now)
 
 
 def _replaced(store: Store, name: str, candidates: Iterable[Progress]) -> list[Progress]:

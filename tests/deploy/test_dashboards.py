@@ -171,6 +171,25 @@ def test_a_difference_is_shown_and_a_law_that_holds_is_none(store: Store) -> Non
     assert [row[1:3] for row in ask(store, panel("Differences, place by place"))] == [("accepted", "{}")]
 
 
+def test_letters_are_those_that_count(store: Store) -> None:
+    """Those of a generation that a remeter has replaced are hidden, and its own are shown."""
+    for table, generation, reason in (
+        ("dead_letters", 1, "not_json"),
+        ("remetered_letters", 2147483649, "unknown_category"),
+    ):
+        store.command(
+            f"INSERT INTO {table} (topic, partition, generation, offset, `index`, reason)"
+            f" VALUES ('usage', '0', {generation}, 5, 0, '{reason}')"
+        )
+    for generation, role in ((1, "replaced"), (2147483649, "candidate")):
+        store.command(f"INSERT INTO remeter_parts VALUES ('00000001', 'usage', '0', {generation}, '{role}', 1)")
+    store.command("INSERT INTO remeter_decisions VALUES ('00000001', 1, 'made', 'ada')")
+    shown = panel("Dead letters that were not replayed")
+    assert [row[:3] for row in ask(store, shown)] == [("usage", "not_json", 1)]
+    store.command("INSERT INTO remeter_decisions VALUES ('00000001', 2, 'active', 'ada')")
+    assert [row[:3] for row in ask(store, shown)] == [("usage", "unknown_category", 1)]
+
+
 def test_a_panel_that_is_too_wide_goes_to_the_next_line() -> None:
     from deploy.dashboards.panels import Row
 

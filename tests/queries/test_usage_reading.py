@@ -206,6 +206,23 @@ def test_events_ahead_of_their_rows_make_one_usage(store: Store, grain: str) -> 
     assert [use.org_id for use in read(store, {"seat": need}, cuts)] == [1, 7]
 
 
+def test_events_of_one_generation_do_not_stand_for_those_of_another(store: Store) -> None:
+    """An older generation kept none; a run has written more events of the next one, and not yet its rows."""
+    older = [K(at=NOON + number * MINUTE, offset=number, quantity=10) for number in range(2)]
+    newer = [K(at=NOON + number * MINUTE, offset=2 + number, quantity=1) for number in range(3)]
+    need = {"seat": Need("hour", events=True)}
+    store.write([with_kept(rows_of(older), [])])
+    before = read(store, need)
+    next_one = progress(generation=2, start_offset=2)
+    store.write([replace(flush(at=next_one), kept=kept(newer))])
+    (usage,) = read(store, need)
+    assert dict(usage.categories) == dict(before[0].categories)
+    assert (usage.categories["seat"].quantity, usage.categories["seat"].kept) == (20, ())
+    store.write([replace(flush(*rows_of(newer), at=next_one), kept=kept(newer))])
+    (usage,) = read(store, need)
+    assert (usage.categories["seat"].quantity, usage.categories["seat"].kept) == (23, ())
+
+
 def test_a_zone_that_there_is_not(store: Store) -> None:
     for zone in ("Nowhere/At_all", "'", "../etc", ""):
         with pytest.raises(SettingsError, match="time zone"):

@@ -21,7 +21,7 @@ KINDS: Final[tuple[LineKind, ...]] = get_args(LineKind)
 BROWSER: Final = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 """A real browser, where there is one."""
 VOID: Final = frozenset({"meta"})
-NAMES: Final = st.text(min_size=1, max_size=200) | st.sampled_from(
+NAMES: Final = st.text(min_size=1, max_size=200).filter(str.strip) | st.sampled_from(
     ["<script>alert(1)</script>", '"><img src=x onerror=y>', "&amp;", "</td></table>", "x" * 200, "a\x1b[2Jb\nc"]
 )
 

@@ -332,3 +332,25 @@ def test_a_problem_says_where_it_is() -> None:
     assert str(Problem("a.yaml", 3, "error", "x")) == "a.yaml:3: x"
     assert str(Problem("a.yaml", 3, "warning", "x")) == "a.yaml:3: warning: x"
     assert load_book(DATA / "prices.yaml").origin == "prices.yaml"
+
+
+def test_thresholds_that_rating_does_not_act_on_are_told() -> None:
+    agreed = {"org_id": 1, "id": "c", "plan": "plan", "currency": "USD", "from": "2020-01-01"}
+    text = json.dumps({"contracts": [{**agreed, "invoice_thresholds": {"amounts": [100]}}]})
+    book = json.dumps(
+        {
+            "book": "b",
+            "revision": 1,
+            "plans": {
+                "plan": {
+                    "currency": "USD",
+                    "versions": [
+                        {"from": "2020-01-01", "charges": {"fee": {"price": {"model": "flat", "amount": 1}}}},
+                    ],
+                }
+            },
+        }
+    )
+    [found] = check(("book.yaml", book), ("contracts.yaml", text))
+    assert (found.level, found.file) == ("warning", "contracts.yaml")
+    assert "invoice thresholds" in found.reason

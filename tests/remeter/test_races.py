@@ -1,4 +1,4 @@
-"""Remeters beside each other, beside a run that starts and one that writes late: what counts counts once, or is refused.
+"""Remeters beside each other, beside a run that starts and one that writes late: all counts once, or is refused.
 
 The other side comes in at the worst moment, from within the call that is raced.
 """
@@ -15,10 +15,12 @@ from dataflows.open_rows import OpenRows
 from dataflows.plan import Listing, Plan, make_plan
 from dataflows.resume import start_of
 from schemas.errors import SettingsError, StoreUnavailable, UncleanStop
+from schemas.metering import MeterSettings
 from schemas.progress import Progress
 from schemas.usage import Flush
 from sinks.remeters import Part, decide, read_decisions, write_parts
 from sinks.store import Store
+from tally import replay
 from tally.remeter import switching
 from tally.remeter.ranges import generation_of
 from tally.remeter.switching import switch, undo
@@ -182,39 +184,73 @@ def test_undo_looks_at_progress_where_all_that_a_late_run_read_was_repeats(store
     assert differences(store) == []
 
 
-def test_what_was_cut_off_after_the_row_is_completed_by_the_same_words(
+def cut_off(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: Callable[..., object], name: str, rules: MeterSettings
+) -> None:
+    """Switch or undo; letters are replayed under `rules` just before the row, and the store is away just after it."""
+
+    def away(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("the store is away")
+
+    def last(*arguments: Any, **named: Any) -> Any:
+        assert "counted" in replayed(store, rules)
+        found = decide(*arguments, **named)
+        patched.setattr(switching, "note_replays", away)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(switching, "decide", last)
+        with pytest.raises(StoreUnavailable, match=f"remeter {name} is .*, but .*the store is away"):
+            step(store, name, SHORT, now=AT, by=BY)
+
+
+CONFLICTS = log((0, "a", 1), (2, "a", 5), (2, "b", 1), (2, "b", 7), (300, "c", 1))
+"""Two conflicts under WIDE, one of them an event under SHORT."""
+
+
+@pytest.mark.parametrize("undone", [False, True], ids=["switch", "undo"])
+def test_letters_that_were_read_before_a_switch_and_written_after_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, undone: bool
+) -> None:
+    take_up(store, CONFLICTS, WIDE)
+    name = remeter(store, CONFLICTS, SHORT)
+    if undone:
+        switch(store, name, SHORT, now=AT, by=BY)
+    write, waiting = replay._Run._write, [undo if undone else switch]
+
+    def write_after_it(*arguments: Any) -> None:
+        if waiting:
+            waiting.pop()(store, name, SHORT, now=AT, by=BY)
+        write(*arguments)
+
+    monkeypatch.setattr(replay._Run, "_write", write_after_it)
+    assert "counted" in replayed(store, WIDE)
+    assert total(store) == ((10, 4) if undone else (15, 5))
+    assert differences(store) == []
+
+
+def test_a_switch_that_was_cut_off_after_its_row_is_completed_by_the_same_words(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A letter is replayed just before the row, and the store is away just after it: for a switch, and for an undo."""
-    source = log((0, "a", 1), (2, "a", 5), (2, "b", 1), (2, "b", 7), (300, "c", 1))
-    take_up(store, source, WIDE)
-    name = remeter(store, source, SHORT)
-
-    def cut_off(step: Callable[..., object], settings: Any) -> None:
-        real_decide = switching.decide
-
-        def away(*_: Any, **__: Any) -> None:
-            raise StoreUnavailable("the store is away")
-
-        def last(*arguments: Any, **named: Any) -> Any:
-            replayed(store, settings)
-            found = real_decide(*arguments, **named)
-            patched.setattr(switching, "note_replays", away)
-            return found
-
-        with monkeypatch.context() as patched:
-            patched.setattr(switching, "decide", last)
-            with pytest.raises(StoreUnavailable):
-                step(store, name, settings, now=AT, by=BY)
-
-    cut_off(switch, WIDE)
+    take_up(store, CONFLICTS, WIDE)
+    name = remeter(store, CONFLICTS, SHORT)
+    cut_off(store, monkeypatch, switch, name, WIDE)
     assert total(store) == (8, 4), "what was replayed at that moment has not come along"
     with pytest.raises(SettingsError, match="in force already: its replayed letters were looked at once more"):
         switch(store, name, SHORT, now=AT, by=BY)
     assert total(store) == (15, 5)
     assert differences(store) == []
-    cut_off(undo, SHORT)
-    with pytest.raises(SettingsError, match="is undone already: the replayed letters were looked at once more"):
+
+
+def test_an_undo_that_was_cut_off_after_its_row_is_completed_by_the_same_words(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_up(store, CONFLICTS, WIDE)
+    name = remeter(store, CONFLICTS, SHORT)
+    switch(store, name, SHORT, now=AT, by=BY)
+    cut_off(store, monkeypatch, undo, name, SHORT)
+    assert total(store) == (3, 3), "what was replayed at that moment has not come along"
+    with pytest.raises(SettingsError, match="is undone already: its replayed letters were looked at once more"):
         undo(store, name, SHORT, now=AT, by=BY)
-    assert total(store) == (15, 5)
+    assert total(store) == (10, 4)
     assert differences(store) == []

@@ -56,6 +56,30 @@ def test_a_view_is_the_same_view() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("condition", "on_shards"),
+    [
+        ("(a, b) NOT IN (SELECT a, b FROM hidden)", "(a, b) GLOBAL NOT IN (SELECT a, b FROM hidden)"),
+        ("a IN (SELECT a FROM t)", "a GLOBAL IN (SELECT a FROM t)"),
+        ("a IN\n    (SELECT a FROM t)", "a GLOBAL IN\n    (SELECT a FROM t)"),
+        ("a GLOBAL NOT IN (SELECT a FROM t)", "a GLOBAL NOT IN (SELECT a FROM t)"),
+        ("a GLOBAL IN (SELECT a FROM t)", "a GLOBAL IN (SELECT a FROM t)"),
+        ("a IN (1, 2)", "a IN (1, 2)"),
+        ("JOIN (SELECT a FROM t)", "JOIN (SELECT a FROM t)"),
+    ],
+)
+def test_a_subquery_in_a_view_is_asked_once_and_not_by_every_shard(condition: str, on_shards: str) -> None:
+    (form,) = on_cluster(f"CREATE VIEW IF NOT EXISTS v AS\nSELECT 1 WHERE {condition}", "prod")
+    assert form == f"CREATE VIEW IF NOT EXISTS v ON CLUSTER `prod` AS\nSELECT 1 WHERE {on_shards}"
+
+
+def test_no_view_leaves_a_subquery_to_the_shards() -> None:
+    views = [form for one in STATEMENTS for form in on_cluster(str(one.values[0]), "prod") if "VIEW" in form]
+    subqueries = [found for view in views for found in re.findall(r"\S+ (?:NOT )?IN\s*\(\s*SELECT", code(view))]
+    assert len(subqueries) >= 5
+    assert [found for found in subqueries if not found.startswith("GLOBAL")] == []
+
+
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_every_migration_has_a_form_that_the_engine_can_read(statement: str, opened: Store) -> None:
     for form in on_cluster(statement, "prod"):
