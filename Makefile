@@ -21,7 +21,7 @@ demo: setup ## From nothing to a bill on the embedded store: a month of traffic,
 	@$(BIN)/tally demo
 
 test: setup ## The ordinary suite, over a real Kafka broker too (a JVM and Maven; without them those tests skip and say so).
-	@$(PYTEST) $(SPREAD) -m "not slow" $(ARGS)
+	@$(PYTEST) $(SPREAD) -m "not slow" --durations=15 $(ARGS)
 
 test-long: setup ## Every test, the slow ones too, with 20,000 examples of each property of the meter.
 	@TALLY_TEST_EXAMPLES=$${TALLY_TEST_EXAMPLES:-20000} $(PYTEST) $(SPREAD) -o timeout=7200 $(ARGS)

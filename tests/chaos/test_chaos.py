@@ -47,6 +47,7 @@ def test_every_fault_and_some_kills(shared: Bench) -> None:
     assert totals.counts.events > 1_000
 
 
+@pytest.mark.slow
 def test_a_kill_at_every_named_point(shared: Bench) -> None:
     (plan,) = draw(2, 1, 0, others=0, long_pause=0)
     points = (*POINTS, *KEPT_POINTS)

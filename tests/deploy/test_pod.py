@@ -173,6 +173,7 @@ def test_two_pods_are_killed_left_alone_and_drained_and_count_everything_once(ka
         assert found == [expected(log, SETTINGS) for log in logs]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.kafka
 def test_two_workers_become_one_and_two_again_with_the_settings_of_the_statefulset(kafka: str, tmp_path: Path) -> None:
