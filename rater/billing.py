@@ -50,16 +50,6 @@ def uncovered(contracts: Contracts, org_id: int, period: Period) -> tuple[Period
     return tuple(found)
 
 
-def organisations_with_contracts(contracts: Contracts, period: Period) -> Iterator[int]:
-    """Yield, in order, the organisations whose own contracts have an instant in common with the period.
-
-    They owe their fees whether they used anything or not.
-    """
-    for org_id in sorted(org for org in contracts.by_org if org != EVERYONE):
-        if any(signed.contract.meets(period, signed.contract.zone) for signed in contracts.by_org[org_id]):
-            yield org_id
-
-
 def chains(candidates: Sequence[Signed]) -> Iterator[tuple[Signed, ...]]:
     """Yield the runs of contracts that follow each other without a gap, in one currency, with the same periods."""
     run: list[Signed] = []

@@ -11,7 +11,6 @@ from rater.billing import (
     billing_periods,
     chains,
     end_of,
-    organisations_with_contracts,
     periods_beginning_in,
     start_of,
     uncovered,
@@ -30,7 +29,6 @@ from schemas.statements import RatingFailure
 __all__ = [
     "Terms",
     "billing_periods",
-    "organisations_with_contracts",
     "periods_beginning_in",
     "terms",
     "uncovered",

@@ -5,38 +5,20 @@ a price book or a contract gives it, and `adjust(sheet, scope)`. Its golden tabl
 `tests/rater/golden_adjustments/its_name.yaml`.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Iterable
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Final, get_args
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
 from rater.adjustment import Adjustment
 from rater.adjustments.credits import refunds
+from rater.registry import kinds_in, name_in
 from rater.sheet import Scope, Sheet
 from schemas.money import exact
 
-
-def kind_of(adjustment: type[Adjustment]) -> str:
-    """Return the name by which a price book asks for an adjustment."""
-    (kind,) = get_args(adjustment.model_fields["kind"].annotation)
-    return str(kind)
-
-
-def _found() -> dict[str, type[Adjustment]]:
-    kinds: dict[str, type[Adjustment]] = {}
-    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, type) and issubclass(value, Adjustment) and value.__module__ == module.name:
-                assert kind_of(value) not in kinds, f"two adjustments are called {kind_of(value)}"
-                kinds[kind_of(value)] = value
-    return kinds
-
-
-ADJUSTMENTS: Final[dict[str, type[Adjustment]]] = _found()
+ADJUSTMENTS: Final[dict[str, type[Adjustment]]] = kinds_in(__name__, __path__, Adjustment, "kind")  # type: ignore[type-abstract]  # a subclass is made
 """Every kind of adjustment by its name."""
 
 if TYPE_CHECKING:
@@ -50,7 +32,7 @@ def apply(adjustments: Iterable[Adjustment], scope: Scope, sheet: Sheet) -> None
     with exact():
         for adjustment in adjustments:
             if adjustment.holds(sheet.period, sheet.zone):
-                sheet.ran.add(kind_of(type(adjustment)))
+                sheet.ran.add(name_in(type(adjustment), "kind"))
                 adjustment.adjust(sheet, adjustment.within(scope))
 
 

@@ -6,7 +6,6 @@ from typing import Any, get_args
 import pytest
 
 from rater.rate import rate
-from rater.terms import organisations_with_contracts
 from schemas.period import Period
 from schemas.statements import FailureReason, OrgUsage
 from tests.rater.books import NOVEMBER, book, contract, contracts, failed, rated, used
@@ -284,17 +283,6 @@ def test_the_versions_in_force_are_picked_by_the_period() -> None:
     agreed = contracts(contract(1, id="old", until="2026-11-01"), contract(1, id="new", **{"from": "2026-11-01"}))
     found = [rated(prices, used(error=1), agreed, Period.parse(month)) for month in ("2026-10", "2026-11")]
     assert [(statement.contract, statement.total) for statement in found] == [("old", Decimal(1)), ("new", Decimal(2))]
-
-
-def test_organisations_with_a_contract_in_the_period_are_known_without_usage() -> None:
-    agreed = contracts(
-        contract(),
-        contract(9),
-        contract(4, until="2026-11-01"),
-        contract(3, until="2026-11-02"),
-        contract(5, **{"from": "2026-12-01"}),
-    )
-    assert list(organisations_with_contracts(agreed, NOVEMBER)) == [3, 9]
 
 
 def test_lines_are_rounded_as_the_plan_says_to_the_currency_s_minor_unit() -> None:
