@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?=
 PYTEST := $(BIN)/python -m pytest
-# Two workers; tests that share a broker stay in one of them (tests/conftest.py).
-SPREAD := -n 2 --dist loadgroup
+# Two workers, a file of tests to one of them; each starts a broker of its own when a test asks for one.
+SPREAD := -n 2 --dist loadfile
 
 .PHONY: help demo test test-long chaos check fmt bench measure docs setup clean
 

@@ -14,10 +14,11 @@ from tests.cli.test_settings import SAMPLES
 from tests.repository.code import ROOT, named
 
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "deploy" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 QUOTED = re.compile(r"<!-- ([\w./-]+) -->\n+```\w*\n(.*?)\n```", re.DOTALL)
 FENCED = re.compile(r"^```(?:sh|bash|console|shell)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`(tally [a-z][^`]*)`")
+SOURCE = re.compile(r"`((?:schemas|dataflows|sinks|rater|tally|tests|benchmarks|deploy|docs)/[\w./-]*)`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -88,6 +89,11 @@ def test_what_a_page_shows_can_be_typed(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=named)
 def test_links_lead_somewhere(path: Path) -> None:
     assert not [place for place in LINK.findall(text(path)) if not (path.parent / place).exists()]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_files_that_a_page_names_are_there(path: Path) -> None:
+    assert not [place for place in SOURCE.findall(text(path)) if not (ROOT / place).exists()]
 
 
 def test_every_target_of_the_makefile_says_what_it_does() -> None:
