@@ -38,8 +38,9 @@ fmt: setup ## Format the code and sort its imports.
 	@$(BIN)/ruff check --select I --fix --quiet .
 	@$(BIN)/ruff format .
 
-bench: setup ## Measure events a second from a file and from Kafka, beside other engines; see benchmarks/RESULTS.md.
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: setup ## Measure events a second, and the analysts' questions over 100 million rows; OF=analysts: those alone.
+	@$(BIN)/python -m benchmarks$(OF:%=.%) $(ARGS)
+	$(if $(OF)$(ARGS),,@$(BIN)/python -m benchmarks.analysts)
 
 measure: setup ## Measure operations: telemetry's cost, memory a row and an id, recovery after a kill, delay to visible.
 	@$(BIN)/python -m benchmarks.operations $(ARGS)

@@ -1,13 +1,14 @@
 """How fast usage is rated: statement lines a CPU second in memory, and organisations end to end in the embedded store.
 
-    python -m benchmarks.rating                                    both, 20,000 organisations
+    python -m benchmarks.rating                                    all of it, 20,000 organisations
     python -m benchmarks.rating --only lines --json
     python -m benchmarks.rating --organisations 1000000            the full one, for a quiet machine
 
 The store has usage of 10 categories for every organisation; `tally rate` then rates the month and keeps a statement of
 10 lines for each. Measured are whole processes, with their start: in one process, in two, once more where nothing has
-changed, and with a stopwatch around the steps. Exit status 1 where two of them left different statements, or a run
-failed. The load average of the machine is printed with the figures: they are worth what the machine was quiet.
+changed, and with a stopwatch around the steps; then `tally simulate` of the same usage under a book with other prices,
+in one process and in two. Exit status 1 where two of them came to different answers, or a run failed. The load average
+of the machine is printed with the figures: they are worth what the machine was quiet.
 """
 
 import argparse
@@ -26,11 +27,13 @@ from benchmarks.measure import Command, Measurement, RunFailed, run
 from benchmarks.operations.__main__ import show
 from benchmarks.operations.figures import Figure, Measured, load_average, markdown
 
-PARTS: Final = ("lines", "store")
+PARTS: Final = ("lines", "store", "simulate")
 WORK: Final = "benchmarks.rating_work"
 BOOK: Final = Path(__file__).parents[1] / "tally" / "data" / "prices.yaml"
 CONTRACT: Final = 'contracts: [{org_id: "*", id: list-price, plan: business, currency: USD, from: 2020-01-01}]\n'
 CATEGORIES: Final = 10
+RAISED: Final = (("revision: 1", "revision: 2"), ("0.0011125", "0.0013"), ("0.000004", "0.0000045"), ("0.3125", "0.29"))
+"""What the other book of a simulation has instead: a dearer first tier of two charges, a cheaper third one."""
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -63,12 +66,7 @@ class Different(Exception):
 
 def store(folder: Path, organisations: int, rows: int, processes: int) -> list[Figure]:
     """Measure `tally rate` on an embedded store. Raises RunFailed and Different."""
-    filled = folder / "filled"
-    (folder / "contracts.yaml").write_text(CONTRACT, encoding="utf-8")
-    tell(f"store: filling it for {organisations:,} organisations")
-    filling = run(Command.module(WORK, "fill", filled, organisations, rows, pinned=False), folder / "log")
-    usage_rows = organisations * CATEGORIES * rows
-    figures = [Figure("filling the store", [filling.wall], "s", f"{usage_rows:,} usage rows, as a flow writes them")]
+    filled, figures = _filled(folder, organisations, rows)
     answers: dict[str, Any] = {}
     for name, count in (("one process", 1), (f"{processes} processes", processes)):
         tell(f"store: rating in {name}")
@@ -88,6 +86,43 @@ def store(folder: Path, organisations: int, rows: int, processes: int) -> list[F
         raise Different(f"statements of {organisations:,} organisations differ: {json.dumps(answers)}")
     told = f"{first['statements']:,} statements, hash {first['hash']}, the same in every run"
     return [*figures, Figure("statement lines", [first["lines"]], "lines", told, digits=0)]
+
+
+def _filled(folder: Path, organisations: int, rows: int) -> tuple[Path, list[Figure]]:
+    """Return a store with usage, and how long it took to fill it where that was not done before."""
+    filled = folder / "filled"
+    if filled.exists():
+        return filled, []
+    (folder / "contracts.yaml").write_text(CONTRACT, encoding="utf-8")
+    tell(f"store: filling it for {organisations:,} organisations")
+    filling = run(Command.module(WORK, "fill", filled, organisations, rows, pinned=False), folder / "log")
+    told = f"{organisations * CATEGORIES * rows:,} usage rows, as a flow writes them"
+    return filled, [Figure("filling the store", [filling.wall], "s", told)]
+
+
+def simulate(folder: Path, organisations: int, rows: int, processes: int) -> list[Figure]:
+    """Measure `tally simulate` on an embedded store. Raises RunFailed and Different."""
+    filled, figures = _filled(folder, organisations, rows)
+    text = BOOK.read_text(encoding="utf-8")
+    for price, other in RAISED:
+        assert price in text, f"{BOOK} has {price}, which the other book changes"
+        text = text.replace(price, other)
+    (folder / "other.yaml").write_text(text, encoding="utf-8")
+    told: set[str] = set()
+    for name, count in (("one process", 1), (f"{processes} processes", processes)):
+        tell(f"simulate: both books in {name}")
+        figures += _figures(f"simulate in {name}", organisations, _simulate(filled, folder, count))
+        told.add((folder / "log").read_text(encoding="utf-8"))
+    if len(told) > 1:
+        raise Different(f"a simulation of {organisations:,} organisations differs: {sorted(told)}")
+    more = next((line for line in told.pop().splitlines() if line.endswith(" pay more")), "nobody pays more")
+    return [*figures, Figure("organisations compared", [organisations], "", f"{more}; the same in every run", digits=0)]
+
+
+def _simulate(place: Path, folder: Path, processes: int) -> Measurement:
+    sides = ("--book", folder / "other.yaml", "--against", BOOK, "--against-contracts", folder / "contracts.yaml")
+    command = ("simulate", "--period", "2026-11", "--store", f"chdb:{place}", *sides, "--processes", processes)
+    return run(Command.module("tally.cli", *map(str, command), pinned=False), folder / "log")
 
 
 def _command(place: Path, *more: object) -> tuple[str, ...]:
@@ -143,6 +178,7 @@ def main(given: list[str] | None = None) -> int:
         work: dict[str, Callable[[], list[Figure]]] = {
             "lines": lambda: lines(folder, wanted.statements),
             "store": lambda: store(folder, wanted.organisations, wanted.rows, wanted.processes),
+            "simulate": lambda: simulate(folder, wanted.organisations, wanted.rows, wanted.processes),
         }
         measured = [measure(part, work[part]) for part in PARTS if part in wanted.only]
     if wanted.json:

@@ -13,10 +13,11 @@ from typing import Final
 
 import numpy as np
 
+from dataflows.arrow_streams import KnownStreams
 from dataflows.decode_arrow import ArrowEvents, ArrowReader
 from dataflows.decode_judged import Judgement
 from dataflows.hashing import PROCESS_KEY
-from dataflows.scan import NOT_TAKEN, SMALLEST_EVENT, Columns, new_columns, scan_records
+from dataflows.scan import NOT_TAKEN, SMALLEST_EVENT, Columns, new_columns, scan_records, spread
 from dataflows.scan_groups import Dimensions, Groups
 from dataflows.scan_names import TextTable
 from dataflows.scan_words import SLACK
@@ -53,6 +54,7 @@ class Decoder:
         catalogue = settings.catalogue
         self.taken = 0
         self.judged = 0
+        self._categories = catalogue.names
         self._judge = Judge(settings)
         self._format = settings.format
         self._key = key
@@ -85,13 +87,25 @@ class Decoder:
         self.taken += rows - len(left)
         judgement = Judgement(self._key, self._dimensions, self._subreasons)
         streams: dict[int, ArrowEvents] = {}
+        known: KnownStreams | None = None
         if len(left):
-            numbers = columns.record[left].tolist()
-            pieces = [self._events(records, number) for number in numbers]
-            columns, rows, firsts = make_room(columns, rows, left, [len(piece) for piece in pieces])
-            for number, first, piece in zip(numbers, firsts.tolist(), pieces, strict=True):
+            numbers = columns.record[left].astype(np.int64)
+            known = self._arrow.known(records, numbers)
+            sizes = known.rows.copy()
+            pieces = {k: self._events(records, int(numbers[k])) for k in np.flatnonzero(sizes == 0).tolist()}
+            sizes[list(pieces)] = [len(piece) for piece in pieces.values()]
+            columns, rows, firsts = make_room(columns, rows, left, sizes)
+            known.fill(self._key, firsts, columns)
+            self.taken += int(known.rows.sum())
+            for k, odd in known.odd:
+                value = records.data[records.starts[numbers[k]] : records.ends[numbers[k]]]
+                for row, judged in zip(odd.tolist(), self._arrow.judge_rows(value, odd), strict=True):
+                    judgement.add(int(firsts[k]) + row, judged)
+                self.taken -= len(odd)
+            for k, piece in pieces.items():
+                first = int(firsts[k])
                 if isinstance(piece, ArrowEvents):
-                    streams[number] = piece
+                    streams[int(numbers[k])] = piece
                     put_stream(columns, first, piece)
                     for row, judged in piece.judged.items():
                         judgement.add(first + row, judged)
@@ -111,7 +125,10 @@ class Decoder:
             if found is not None:
                 return found
             stream = streams.get(int(record[event]))
-            return data[starts[event] : ends[event]] if stream is None else stream.raw(int(index[event]))
+            if stream is not None:
+                return stream.raw(int(index[event]))
+            row = None if known is None else known.raw(event, columns, self._categories)
+            return data[starts[event] : ends[event]] if row is None else row
 
         return EventBatch(
             records,
@@ -224,21 +241,19 @@ def list_of_ids(rows: Mapping[int, int]) -> UInt64s:
     return ids
 
 
-def make_room(columns: Columns, rows: int, left: Int64s, sizes: Sequence[int]) -> tuple[Columns, int, Int64s]:
+def make_room(columns: Columns, rows: int, left: Int64s, sizes: Int64s) -> tuple[Columns, int, Int64s]:
     """Give each of the rows `left`, which stand for a record each, as many rows as that record has events.
 
     Returns the columns, the number of their rows and the first row of each record.
     """
-    if all(size == 1 for size in sizes):
+    if (sizes == 1).all():
         return columns, rows, left
     counts = np.ones(rows, np.int64)
     counts[left] = sizes
-    source = np.repeat(np.arange(rows), counts)
-    wider = Columns._make(column[:rows][source] for column in columns)
+    wider = new_columns(int(counts.sum()))
     firsts: Int64s = (np.cumsum(counts) - counts)[left]
-    for first, size in zip(firsts.tolist(), sizes, strict=True):
-        wider.position[first : first + size] = np.arange(size)
-    return wider, len(source), firsts
+    spread(columns, counts, wider)
+    return wider, len(wider.record), firsts
 
 
 def put_stream(columns: Columns, first: int, events: ArrowEvents) -> None:

@@ -13,14 +13,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataflows.arrow_layouts import Layouts
+from dataflows.arrow_streams import KnownStreams
 from dataflows.compiled import compiled
 from dataflows.hashing import hash_id, hash_payload
 from dataflows.scan_events import MAX_ID_BYTES
 from dataflows.scan_names import TextTable, find_text
 from dataflows.scan_words import SLACK, Bytes
-from schemas.formats.arrow import COLUMNS, read
+from schemas.formats.arrow import COLUMNS, read, row_json
 from schemas.formats.judge import Judged
-from schemas.log import Int32s, Int64s, UInt64s
+from schemas.log import Int32s, Int64s, RecordBatch, UInt64s
 from schemas.verdicts import END_OF_TIME, MAX_ID, MAX_QUANTITY, MIN_TIMESTAMP
 
 Flags = NDArray[np.bool_]
@@ -73,6 +75,7 @@ class ArrowReader:
         *,
         grouped: bool,
     ) -> None:
+        self._layouts = Layouts()
         self._rows = rows
         self._names = names
         self._key = key
@@ -82,10 +85,27 @@ class ArrowReader:
     def __call__(self, value: bytes) -> ArrowEvents | None:
         """Return the events of a stream, or None where the contract has to judge it whole."""
         try:
-            parts = [self._read(batch) for batch in read(value) if batch.num_rows]
-            return self._joined(parts) if parts else None
+            batches = [batch for batch in read(value) if batch.num_rows]
+            parts = [self._read(batch) for batch in batches]
+            if not parts:
+                return None
+            self._layouts.learn(value, batches[0], self._rows)
+            return self._joined(parts)
         except (_Odd, pa.ArrowException, OSError, ValueError):
             return None
+
+    def known(self, records: RecordBatch, numbers: Int64s) -> KnownStreams:
+        """Return those of the records that are streams of a layout that was met before."""
+        return KnownStreams(records, numbers, self._layouts, self._names)
+
+    def judge_rows(self, value: bytes, rows: Int64s) -> list[Judged]:
+        """Have the contract judge those rows of a stream that is valid."""
+        judged, first = [], 0
+        for batch in read(value):
+            mine = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
+            judged += self._judge_rows(batch, mine) if len(mine) else []
+            first += batch.num_rows
+        return judged
 
     def _joined(self, parts: list[_Part]) -> ArrowEvents:
         ends = np.cumsum([len(part.odd) for part in parts])
@@ -99,7 +119,7 @@ class ArrowReader:
         def raw(row: int) -> bytes:
             part = int(np.searchsorted(ends, row, side="right"))
             batch = parts[part].batch
-            return self._judge_rows(batch, np.array([row - int(ends[part]) + batch.num_rows]))[0].raw
+            return row_json(batch, row - int(ends[part]) + batch.num_rows)
 
         def joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
             return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

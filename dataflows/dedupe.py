@@ -9,8 +9,11 @@ A slot's home is its hash scaled to the capacity, so homes rise with the hash, a
 tail instead). That makes forgetting simple: one pass from the left takes every entry out and puts those that are still
 within the horizon back at or before their place, with no second table.
 
-Growing goes from the left too: what was moved is given back to the kernel on the way, so that the two tables together
-never take more than the new one. Large tables lie on huge pages, without which a probe mostly waits for its address.
+Growing happens in place: the kernel makes the table's memory longer, all entries are packed to its end, and from there
+put into their new places from the left, none of which is past the entries that are still packed. So only memory that is
+new is touched for the first time, which costs more than moving. Large tables lie on huge pages, without which a probe
+mostly waits for its address. Where the memory cannot be made longer, entries move to another table, also from the left:
+what was moved is given back on the way, so that the two together never take more than the new one.
 
 Guarantees: an id that occurred in bucket b is found up to bucket b + N, however full the table is. Memory is 24 bytes a
 slot at a fill of 0.41 to 0.8: 30 to 58 bytes an id, growth included. Does not guarantee: an answer for ids beyond the
@@ -41,6 +44,7 @@ KEEP_FILL_PERCENT: Final = 62
 assert END_OF_TIME // MIN_BUCKET + 1 < 1 << 32, "a slot keeps its bucket in 32 bits"
 LARGE: Final = 8 << 20
 """From this many bytes on a table is memory of its own from the kernel, on huge pages where there are any."""
+HUGE_PAGE: Final = 2 << 20
 MOVED_AT_ONCE: Final = 1 << 20
 """Slots that are moved between two returns of memory."""
 
@@ -95,24 +99,68 @@ def occurs(table: Table, capacity: int, high: int, low: int, payload: int, bucke
 
 
 @compiled
-def sweep(table: Table, capacity: int, oldest: int) -> int:
-    """Forget, in place, every entry whose bucket is before `oldest`; return how many are left."""
+def sweep(table: Table, capacity: int, oldest: int) -> tuple[int, int]:
+    """Forget, in place, every entry whose bucket is before `oldest`.
+
+    Returns how many are left, and a bucket before which none of them is.
+    """
     live = 0
+    least: int = 1 << 32
     for at in range(table.shape[0]):
         stamp = table[at, 5]
         if stamp == 0:
             continue
         table[at, 5] = 0
-        if np.int64(stamp) - 1 < oldest:
+        bucket: int = np.int64(stamp) - 1  # type: ignore[assignment]  # an int to the compiled code
+        if bucket < oldest:
             continue
         live += 1
+        least = min(least, bucket)
         to = home_of(table[at, 0], capacity)
         while table[to, 5] != 0:
             to += 1
         for word in range(5):
             table[to, word] = table[at, word]
         table[to, 5] = stamp
-    return live
+    return live, least
+
+
+@compiled
+def pack(table: Table, slots: int) -> int:
+    """Move the entries in the first `slots` slots to the table's end, in their order; return where they begin there.
+
+    The other slots are empty, before and after.
+    """
+    to: int = table.shape[0]
+    for at in range(slots - 1, -1, -1):
+        stamp = table[at, 5]
+        if stamp != 0:
+            to -= 1
+            table[at, 5] = 0
+            for word in range(5):
+                table[to, word] = table[at, word]
+            table[to, 5] = stamp
+    return to
+
+
+@compiled
+def unpack(table: Table, first: int, capacity: int) -> bool:
+    """Put the entries that were packed, from `first` on, into the places that a capacity gives them.
+
+    False where one belongs behind the place that it is taken from. All are still in the table then, but not in order.
+    """
+    for at in range(first, table.shape[0]):
+        to = home_of(table[at, 0], capacity)
+        if to > at:
+            return False
+        stamp = table[at, 5]
+        table[at, 5] = 0
+        while table[to, 5] != 0:
+            to += 1
+        for word in range(5):
+            table[to, word] = table[at, word]
+        table[to, 5] = stamp
+    return True
 
 
 @compiled
@@ -141,6 +189,7 @@ class DedupeIndex:
         self.table, self._memory = _empty(FIRST_CAPACITY)
         self.used = 0
         self.limit = self.capacity * MAX_FILL_PERCENT // 100
+        self._none_before: int | None = None
 
     @property
     def nbytes(self) -> int:
@@ -150,9 +199,11 @@ class DedupeIndex:
     def make_room(self, bucket: int, forced: bool = False) -> None:
         """Forget what is beyond the horizon as of `bucket`; grow where that is not enough (or `forced`).
 
-        Raises IndexFull where the table may not grow and has no room; it is then as it was, but for what it forgot.
+        Raises IndexFull where the table may not grow and has no room; what is within the horizon is still in it then.
         """
-        self.used = sweep(self.table, self.capacity, bucket - self.horizon)
+        oldest = bucket - self.horizon
+        if self._none_before is None or self._none_before < oldest:
+            self.used, self._none_before = sweep(self.table, self.capacity, oldest)
         if not forced and self.used <= self.capacity * KEEP_FILL_PERCENT // 100:
             return
         most = self.max_bytes // SLOT_BYTES - TAIL
@@ -163,10 +214,28 @@ class DedupeIndex:
                 if not forced and self.used < self.limit * 97 // 100:
                     return  # at its bound, but with room for a while
                 raise self._full()
-            if self._move_to(capacity):
+            if self._grow_to(capacity) or self._move_to(capacity):
                 return
             if capacity == most:
                 raise self._full()
+
+    def _grow_to(self, capacity: int) -> bool:
+        """Grow to another capacity within the table's own memory; False where that cannot be, with all entries kept."""
+        if self._memory is None:
+            return False
+        slots = self.table.shape[0]
+        self.table = _NOWHERE  # memory that an array points into is not moved
+        try:
+            self._memory.resize(_rounded(capacity))
+        except (OSError, SystemError, BufferError):  # no room, no kernel that can, or somebody looks at it
+            self.table = _table_in(self._memory, slots)
+            return False
+        self.table = _table_in(self._memory, capacity + TAIL)
+        if not unpack(self.table, pack(self.table, slots), capacity):
+            return False
+        self.capacity = capacity
+        self.limit = capacity * MAX_FILL_PERCENT // 100
+        return True
 
     def _move_to(self, capacity: int) -> bool:
         """Move to a table of another capacity; False, with nothing changed, where its tail is too short."""
@@ -197,13 +266,25 @@ class DedupeIndex:
         )
 
 
+_NOWHERE: Final[Table] = np.zeros((0, WORDS), dtype=np.uint32)
+
+
 def _empty(capacity: int) -> tuple[Table, mmap.mmap | None]:
     """Return an empty table, and its memory where it has memory of its own."""
     slots = capacity + TAIL
     if slots * SLOT_BYTES < LARGE:
         return np.zeros((slots, WORDS), dtype=np.uint32), None
-    memory = mmap.mmap(-1, slots * SLOT_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory = mmap.mmap(-1, _rounded(capacity), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, dtype=np.uint32).reshape(slots, WORDS), memory
+    return _table_in(memory, slots), memory
+
+
+def _table_in(memory: mmap.mmap, slots: int) -> Table:
+    return np.frombuffer(memory, dtype=np.uint32, count=slots * WORDS).reshape(slots, WORDS)
+
+
+def _rounded(capacity: int) -> int:
+    """Return the size of a table's memory: whole huge pages, so that it keeps them when it is moved."""
+    return -(-(capacity + TAIL) * SLOT_BYTES // HUGE_PAGE) * HUGE_PAGE

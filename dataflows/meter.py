@@ -124,6 +124,11 @@ class Meter:
         return self._replaying
 
     @property
+    def resumes_at(self) -> int:
+        """Return the offset at which the last run stopped: what lies before it is replayed."""
+        return self._resume_at
+
+    @property
     def next_offset(self) -> int:
         """Return the offset up to which records were taken, in a replay too."""
         return self._next_offset

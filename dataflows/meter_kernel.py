@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dataflows.compiled import compiled
 from dataflows.dedupe import DIFFERENT, NEW, NO_ROOM, SAME, SLOT_BYTES, Table, home_of, occurs
 from dataflows.prefetch import AHEAD, prefetch
+from dataflows.scan_words import as_int, as_word, inlined
 from schemas.log import Int32s, Int64s, UInt64s
 from schemas.metering import LATE_BUCKETS
 from schemas.verdicts import (
@@ -60,29 +61,34 @@ VALUE_SIZE: Final = 8
 TURN_BUCKET, TURN_OFFSET, TURN_FIRST, TURN_CLOCK, TURN_MAX_TIMESTAMP = range(5)
 TURN_SIZE: Final = 5
 
+LINE: Final = 64
+PROBED_LINES: Final = 3
+"""Cache lines from an id's home on that its search goes over, but for a rare longer one."""
+
 # Why the loop came back.
 DONE, INDEX_WANTS_ROOM, INDEX_WANTS_SLOT, ROWS_WANT_ROOM, TURNS_WANT_ROOM = range(5)
 
 
-@compiled
+@inlined
 def row_hash(org: int, category: int, project: int, dimensions: int, window_start: int, segment: int) -> int:
-    """Mix a row key into 64 bits."""
-    mixed = np.uint64(org) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(29))) + np.uint64(category) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(31))) + np.uint64(window_start) * np.uint64(0x94D049BB133111EB)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) + np.uint64(project) * np.uint64(0xD6E8FEB86659FD93)
-    mixed = (mixed ^ (mixed >> np.uint64(32))) + np.uint64(dimensions) * np.uint64(0xA0761D6478BD642F)
-    mixed = (mixed ^ (mixed >> np.uint64(29))) + np.uint64(segment) * np.uint64(0xE7037ED1A0B428DB)
+    """Mix a row key into 63 bits."""
+    mixed = (
+        as_word(org) * np.uint64(0x9E3779B97F4A7C15)
+        + as_word(category) * np.uint64(0xBF58476D1CE4E5B9)
+        + as_word(window_start) * np.uint64(0x94D049BB133111EB)
+        + as_word(project) * np.uint64(0xD6E8FEB86659FD93)
+        + as_word(dimensions) * np.uint64(0xA0761D6478BD642F)
+        + as_word(segment) * np.uint64(0xE7037ED1A0B428DB)
+    )
     mixed = (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(32))) & np.uint64(0x7FFFFFFFFFFFFFFF)
-    positive: int = np.int64(mixed)  # type: ignore[assignment]  # an int to the compiled code
-    return positive
+    return as_int((mixed ^ (mixed >> np.uint64(29))) & np.uint64(0x7FFFFFFFFFFFFFFF))
 
 
 @compiled
 def find_row(
     slots: Int32s,
     keys: Int64s,
+    hashed: int,
     org: int,
     category: int,
     project: int,
@@ -90,9 +96,9 @@ def find_row(
     window_start: int,
     segment: int,
 ) -> int:
-    """Return the slot that holds the key's row number, or the empty one (-1) where it belongs."""
+    """Return the slot that holds the row number of a key with that row_hash, or the empty one where it belongs."""
     mask: int = slots.shape[0] - 1
-    at: int = row_hash(org, category, project, dimensions, window_start, segment) & mask
+    at: int = hashed & mask
     while True:
         row = slots[at]
         if row < 0:
@@ -116,6 +122,14 @@ def fill_slots(slots: Int32s, keys: Int64s, rows: int) -> None:
         at = find_row(
             slots,
             keys,
+            row_hash(
+                keys[row, ORG],
+                keys[row, CATEGORY],
+                keys[row, PROJECT],
+                keys[row, DIMENSIONS],
+                keys[row, WINDOW_START],
+                keys[row, SEGMENT],
+            ),
             keys[row, ORG],
             keys[row, CATEGORY],
             keys[row, PROJECT],
@@ -188,6 +202,10 @@ def meter_events(
     row_room = min(keys.shape[0], slots.shape[0] // 2)
     event = first_event
     record = first_record
+    asked = event
+    hashes = np.empty(2 * AHEAD, np.int64)  # of the on-time rows of the events from `event` to `asked`
+    mask: int = slots.shape[0] - 1
+    slots_at, keys_at, values_at = slots.ctypes.data, keys.ctypes.data, values.ctypes.data
     why = DONE
     while record < last_record:
         offset = offsets[record]
@@ -218,8 +236,28 @@ def meter_events(
                 turns_used += 1
                 current_bucket = bucket
         while event < end:
+            # Random looks into large tables: asked for ahead of their use, a row's slot before the row that it names.
+            while asked < min(event + 2 * AHEAD, events):
+                probed = table_at + home_of(id_high[asked] >> np.uint64(32), capacity) * SLOT_BYTES
+                for line in range(PROBED_LINES):
+                    prefetch(probed + LINE * line)
+                hashed = row_hash(
+                    org[asked],
+                    category[asked],
+                    project[asked] if rules[GROUP_BY_PROJECT] != 0 else 0,
+                    dimension_rows[dimensions[asked]],
+                    timestamp[asked] - timestamp[asked] % window,
+                    0,
+                )
+                hashes[asked % (2 * AHEAD)] = hashed
+                prefetch(slots_at + 4 * (hashed & mask))
+                asked += 1
             if event + AHEAD < events:
-                prefetch(table_at + home_of(id_high[event + AHEAD] >> np.uint64(32), capacity) * SLOT_BYTES)
+                row = slots[hashes[(event + AHEAD) % (2 * AHEAD)] & mask]
+                if row >= 0:
+                    prefetch(keys_at + 8 * KEY_SIZE * row)
+                    prefetch(values_at + 8 * VALUE_SIZE * row)
+                    prefetch(values_at + 8 * VALUE_SIZE * row + LINE - 8)
             found = verdict[event]
             clock_at[event] = clock
             segment_at[event] = -1
@@ -289,7 +327,12 @@ def meter_events(
                         segment = 1 + bucket // LATE_BUCKETS
                     row_project = project[event] if rules[GROUP_BY_PROJECT] != 0 else 0
                     row_dimensions = dimension_rows[dimensions[event]]
-                    at = find_row(slots, keys, org[event], category[event], row_project, row_dimensions, start, segment)
+                    hashed = hashes[event % (2 * AHEAD)]
+                    if segment != 0:
+                        hashed = row_hash(org[event], category[event], row_project, row_dimensions, start, segment)
+                    at = find_row(
+                        slots, keys, hashed, org[event], category[event], row_project, row_dimensions, start, segment
+                    )
                     row = slots[at]
                     amount = quantity[event]
                     if row >= 0 and values[row, QUANTITY] > MAX_TOTAL - amount:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from dataflows.meter import Meter
 from dataflows.reading import Control, Opened, Tick
 from dataflows.rejection_limit import NO_LIMITS, RejectionLimit, RejectionLimits
@@ -55,7 +57,8 @@ class Meters:
     def _add(self, batch: EventBatch) -> None:
         log = batch.records.log
         meter = self._meters[log]
-        replayed = meter.replaying
+        # A batch may begin in the replay and end behind it: what lies behind counts.
+        replayed = int(np.searchsorted(batch.records.offsets[batch.record], meter.resumes_at)) if meter.replaying else 0
         try:
             self._limit.take(batch, meter.add(batch).verdict, replayed=replayed)
         except TallyError as error:

@@ -57,25 +57,29 @@ class RejectionLimit:
         self._limits = limits
         self._logs: dict[LogId, _Seen] = {}
 
-    def take(self, batch: EventBatch, verdict: NDArray[np.uint8], *, replayed: bool) -> None:
+    def take(self, batch: EventBatch, verdict: NDArray[np.uint8], *, replayed: int) -> None:
         """Take a batch's final verdicts. Raises RejectionFlood at the limit.
 
-        `replayed`: the batch was counted before, so it stops nothing; but a row that began in it goes on after it.
+        `replayed`: so many of its first events were counted before. They stop nothing; but a row that began in them
+        goes on after them.
         """
         if self._limits == NO_LIMITS or not len(verdict):
             return
         log = batch.records.log
         seen = self._logs.setdefault(log, _Seen())
-        rejected = int(np.count_nonzero(verdict >= REJECTED))
-        longest = _extend_row(seen, verdict, rejected)
-        if rejected:
+        before, verdict_after = verdict[:replayed], verdict[replayed:]
+        if len(before):
+            _extend_row(seen, before, int(np.count_nonzero(before >= REJECTED)))
+        rejected = int(np.count_nonzero(verdict_after >= REJECTED))
+        longest = _extend_row(seen, verdict_after, rejected) if len(verdict_after) else 0
+        if np.any(verdict >= REJECTED):
             _note_latest(seen, batch, verdict)
-        if replayed:
+        if not len(verdict_after):
             return
         in_row, ratio = self._limits.in_row, self._limits.ratio
         if in_row is not None and longest >= in_row:
             raise _flood(log, seen, f"{longest:,} events in a row were rejected", f"max_rejected_in_row is {in_row:,}")
-        seen.events += len(verdict)
+        seen.events += len(verdict_after)
         seen.rejected += rejected
         if seen.events < STRETCH:
             return

@@ -229,3 +229,33 @@ def scan_records(
             out.verdict[row] = NOT_TAKEN
             row += 1
     return row
+
+
+@compiled
+def spread(columns: Columns, counts: Int64s, wider: Columns) -> None:
+    """Copy rows into wider columns. A row that stands for counts[row] events gets a row each, not taken as yet."""
+    to = 0
+    for row in range(counts.shape[0]):
+        if columns.verdict[row] != NOT_TAKEN:
+            wider.record[to] = columns.record[row]
+            wider.position[to] = columns.position[row]
+            wider.verdict[to] = columns.verdict[row]
+            wider.org[to] = columns.org[row]
+            wider.project[to] = columns.project[row]
+            wider.category[to] = columns.category[row]
+            wider.quantity[to] = columns.quantity[row]
+            wider.timestamp[to] = columns.timestamp[row]
+            wider.id_high[to] = columns.id_high[row]
+            wider.id_low[to] = columns.id_low[row]
+            wider.payload[to] = columns.payload[row]
+            wider.dimensions[to] = columns.dimensions[row]
+            wider.subreason[to] = columns.subreason[row]
+            wider.start[to] = columns.start[row]
+            wider.end[to] = columns.end[row]
+            to += 1
+            continue
+        for index in range(counts[row]):
+            wider.record[to] = columns.record[row]
+            wider.position[to] = index
+            wider.verdict[to] = NOT_TAKEN
+            to += 1

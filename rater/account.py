@@ -38,13 +38,14 @@ class Account:
 
     `balances`: what is left of grants; a grant that no balance mentions is untouched. `used_before`: priced units by
     charge, for tiers that go on over several periods. `invoiced`: amounts by charge that interim statements of this
-    period have billed. `levels`: the level at the start of the period by category, for weighted sums. `credit`: money
-    in the customer's favour, from credit notes.
+    period have billed, `statements` what each of them is called and came to. `levels`: the level at the start of the
+    period by category, for weighted sums. `credit`: money in the customer's favour, from credit notes.
     """
 
     balances: tuple[Balance, ...] = ()
     used_before: Mapping[str, Decimal] = field(default_factory=dict)
     invoiced: Mapping[str, Decimal] = field(default_factory=dict)
+    statements: tuple[tuple[str, Decimal], ...] = ()
     levels: Mapping[str, Decimal] = field(default_factory=dict)
     credit: Decimal = ZERO
 

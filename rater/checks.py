@@ -16,6 +16,7 @@ from rater.contract import Contract, Signed
 from rater.files import book_and_lines, contracts_and_lines
 from rater.fitting import prices_of
 from rater.needs import needs_of
+from rater.registry import name_in
 from rater.strict_yaml import Document
 from rater.terms import Terms, periods_beginning_in, terms
 from rater.tiers import Tier
@@ -31,6 +32,8 @@ NOBODY: Final = 2**63 - 1
 OF_VALUES: Final = frozenset({"unique_count", "sum_of_latest"})
 """Functions that tell events apart by an attribute."""
 MONTHS_OF_PHASES: Final = 60
+PAYING: Final = frozenset({"already_invoiced", "account_credit", "credits"})
+"""Adjustments that say how lines are paid, and not what they come to."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -160,9 +163,6 @@ def _contracts(
         for level, contract, reason in _follow(agreed):
             yield problem(contract, level, "from", reason)
         for signed in agreed:
-            if signed.contract.invoice_thresholds is not None:
-                told = f"contract {signed.contract.id} has invoice thresholds: `tally rate` writes closing statements"
-                yield problem(signed.contract, "warning", "invoice_thresholds", told)
             for part, reason in _never(signed.contract):
                 yield problem(signed.contract, "warning", part, reason)
             for part, reason in _refusals(book, contracts, signed, agreed, catalogue):
@@ -237,12 +237,31 @@ _PARTS: Final[Mapping[str, str]] = {
 def _unfitting(found: Terms, catalogue: Catalogue | None) -> Iterator[tuple[str, str, str]]:
     """Yield (key, field, reason) of what fits by its names, and would be refused when usage is priced."""
     budget = found.contract.budget or found.version.budget
+    if found.contract.invoice_thresholds is not None and (told := _too_early(found)):
+        yield told, "invoice_thresholds", told
     for segment in found.segments:
         if budget is not None and (wrong := budget.problem(priced_by(segment.charges))):
             yield wrong, "budget", f"{wrong} (budget_does_not_fit)"
         if catalogue is not None and not found.contract.plain:
             for _, told in _unkept(segment.charges, catalogue):
                 yield told, "overrides", f"{told} (needs_events)"
+
+
+def _too_early(found: Terms) -> str:
+    """Say where already_invoiced would change what an adjustment after it comes to ('' nowhere)."""
+    own = [name_in(type(one), "kind") for charge in found.charges.values() for one in charge.adjustments]
+    listed = [name_in(type(one), "kind") for one in (*found.version.adjustments, *found.adjustments)]
+    if "already_invoiced" in own:
+        after = "of one charge, and so before those of all"
+    else:
+        late = listed[listed.index("already_invoiced") :] if "already_invoiced" in listed else []
+        after = next((f"before {kind}" for kind in late if kind not in PAYING), "")
+    if not after:
+        return ""
+    return (
+        f"already_invoiced is listed {after}: what was billed would change what follows, and a period's statements "
+        "would not sum to it: list it after them, or leave it out, which lets it come off at the end"
+    )
 
 
 def _days(book: PriceBook, signed: Signed, agreed: tuple[Signed, ...]) -> set[dt.date]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from rater.book import Charge
 from rater.cost import billable
+from rater.line_text import LineText
 from rater.runs import UNUSED, bare
 from schemas.money import RoundingMode, exact, steps_in
 from schemas.prices import Step
@@ -38,6 +39,7 @@ class Counted:
         "_rounding",
         "_step",
         "_tariff",
+        "_text",
         "_unit",
     )
 
@@ -55,6 +57,7 @@ class Counted:
         self._included = charge.included
         self._tariff = charge.price.tariff()
         self._owed_unused = any(step.amount for step in charge.price.steps(ZERO))
+        self._text: LineText | None = None
 
     def line(self, usage: Mapping[str, CategoryUsage], refused: Decimal = ZERO, past_budget: str = "") -> Line | None:
         """Return the line of totals by category; None where nothing was used and nothing is owed.
@@ -124,6 +127,12 @@ class Counted:
             refused=refused,
         )
         return line._replace(conversion=self.conversion_of(line))
+
+    def text_of(self, line: Line) -> str | None:
+        """Return a line that it made as JSON, without the closing brace; None where there is no short way to it."""
+        if self._text is None:
+            self._text = LineText(self._id, self._charge, self._unit, self._effective)
+        return self._text.of(line)
 
     def steps_of(self, line: Line) -> tuple[Step, ...]:
         """Return the steps of a line that it made."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pydantic import BaseModel, Field, model_validator
 
 from rater.account import Account
+from rater.sheet import nets_of
 from schemas.money import exact
 from schemas.prices import STRICT, Positive, Step, plain
 from schemas.statements import Line, Statement
@@ -56,14 +57,29 @@ def interim(statement: Statement, thresholds: InvoiceThresholds, account: Accoun
     return statement._replace(lines=lines, total=total)
 
 
-def after_interim(account: Account, statement: Statement) -> Account:
-    """Return the account with what an interim statement bills, by charge, so that the closing one takes it off."""
+def billed(statement: Statement) -> dict[str, Decimal]:
+    """Return what an interim statement bills each charge; it sums to its total."""
+    with exact():
+        return {charge: amount for charge, amount in nets_of(statement.lines).items() if amount}
+
+
+def with_invoiced(account: Account, parts: Mapping[str, Decimal], name: str = "") -> Account:
+    """Return the account with what an interim statement billed, by charge, so that the closing one takes it off.
+
+    `name` is what the closing one calls it.
+    """
     with exact():
         invoiced: dict[str, Decimal] = dict(account.invoiced)
-        for line in statement.lines:
-            for charge, part in (line.spread or {line.charge: line.amount}).items():
-                invoiced[charge] = invoiced.get(charge, ZERO) + part
-        return replace(account, invoiced={charge: amount for charge, amount in invoiced.items() if amount})
+        for charge, part in parts.items():
+            invoiced[charge] = invoiced.get(charge, ZERO) + part
+        named = ((name, sum(parts.values(), ZERO)),) if name else ()
+    invoiced = {charge: amount for charge, amount in invoiced.items() if amount}
+    return replace(account, invoiced=invoiced, statements=(*account.statements, *named))
+
+
+def after_interim(account: Account, statement: Statement, name: str = "") -> Account:
+    """Return the account as an interim statement leaves it."""
+    return with_invoiced(account, billed(statement), name)
 
 
 def _usage(lines: Sequence[Line]) -> list[Line]:

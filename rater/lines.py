@@ -43,7 +43,7 @@ def charge_lines(
     if charge.convert is not None:
         unit = charge.convert.unit
         conversion = charge.convert.explain(found.counted.shown(), quantity, charge.unit)
-    if measured := _measured(charge):
+    if measured := _measured(charge, stretch):
         told = f"{measured}: {plain(found.counted.shown())} {charge.unit}".rstrip()
         conversion = f"{told}; {conversion}" if conversion else told
     amount = _rounded(found.cost.owed, sheet)
@@ -85,6 +85,7 @@ def charge_lines(
 _MEASURED: Final = {
     "count": "events",
     "max": "largest",
+    "min": "smallest",
     "latest": "last level",
     "unique_count": "different values",
     "average": "average",
@@ -94,9 +95,11 @@ _MEASURED: Final = {
 }
 
 
-def _measured(charge: Charge) -> str:
+def _measured(charge: Charge, stretch: Stretch) -> str:
     """Return in words how usage became the quantity that is priced; '' where that is its sum."""
-    return "counted for the rest of the period" if charge.prorated else _MEASURED.get(charge.aggregate.function, "")
+    if charge.prorated:
+        return "counted for the rest of the period" if stretch is None else "counted for these days of the period"
+    return _MEASURED.get(charge.aggregate.function, "")
 
 
 def fee_line(id_: str, name: str, part: Part, step: Decimal, rounding: RoundingMode, stretch: Stretch) -> Line:

@@ -17,20 +17,21 @@ FINE: Final = ONE.scaleb(-PLACES)
 _TICK: Final = dt.timedelta(microseconds=1)
 
 Function = Literal[
-    "sum", "count", "max", "latest", "unique_count", "average", "weighted_sum", "sum_of_max", "sum_of_latest"
+    "sum", "count", "max", "min", "latest", "unique_count", "average", "weighted_sum", "sum_of_max", "sum_of_latest"
 ]
 QUOTIENTS: Final = frozenset({"average", "weighted_sum"})
 """Functions whose quantity may be a fraction that never ends."""
 LEVELS: Final = frozenset({"latest", "weighted_sum"})
 """Functions of a level, which an event sets or changes and which goes on until the next."""
-BY_EVENT: Final = frozenset({"latest", "unique_count", "weighted_sum", "sum_of_latest"})
+BY_EVENT: Final = frozenset({"min", "latest", "unique_count", "weighted_sum", "sum_of_latest"})
 """Functions that have to see every event."""
 
 
 class Aggregation(BaseModel):
     """How a period's usage becomes one quantity.
 
-    - sum (of quantities), count (of events), max (largest quantity of an event), average (sum ÷ count);
+    - sum (of quantities), count (of events), average (sum ÷ count), max and min (largest and smallest quantity of an
+      event; 0 of none);
     - latest: the quantity of the last event by event time; sum_of_latest: that of each value, summed;
     - unique_count: how many values there are, whatever repeats;
     - weighted_sum: levels × the part of the period for which each holds, from the level that the account brings;
@@ -112,6 +113,8 @@ def aggregate(pool: Pool, by: Aggregation) -> Ratio:
             return Ratio(Decimal(pool.number()))
         case "max":
             return Ratio(_largest(pool))
+        case "min":
+            return Ratio(min((Decimal(event.quantity) for event in pool.every()), default=ZERO))
         case "average":
             return _average(pool.quantity, pool)
         case "latest":
@@ -171,13 +174,14 @@ def converted_ratio(counted: Ratio, convert: Conversion | None) -> Ratio:
 
 
 def measure_prorated(pool: Pool, convert: Conversion | None, unit: Literal["days", "seconds"]) -> tuple[Measure, Ratio]:
-    """Return usage that counts from its event to the end of the period, and the full quantity. Raises Missing.
+    """Return usage that counts from its event to the end of the pool, and the full quantity. Raises Missing.
 
-    Events change a level: the one that the account brings counts for the whole period. By days the day of the event
-    counts, as the day of any change belongs to what is new.
+    Events change a level: the one that the account brings counts from the pool's start. By days the day of the event
+    counts, as the day of any change belongs to what is new. What counts is a part of the anchored period: in a stub of
+    it, and until a price changes, no usage counts in full.
     """
-    begins = bucket(pool.start, "day", pool.zone) if unit == "days" else pool.start
-    whole = _parts_of_time(begins, pool.end, unit, pool.zone)
+    first, last = pool.whole or (pool.start, pool.end)
+    whole = _parts_of_time(bucket(first, "day", pool.zone) if unit == "days" else first, last, unit, pool.zone)
     uses: list[Prorated] = []
     for at, quantity in ((pool.start, pool.level), *((event.at, Decimal(event.quantity)) for event in pool.every())):
         rest = _parts_of_time(bucket(at, "day", pool.zone) if unit == "days" else at, pool.end, unit, pool.zone)

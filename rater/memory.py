@@ -1,24 +1,42 @@
 """Whether a contract remembers, and what it forgets: what an earlier period left decides what a later one costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
+from typing import Final
 
 from rater.account import Account
+from rater.adjustments import AnyAdjustment
+from rater.book import Charge
+from rater.memo import Memo
 from rater.terms import Terms
 from schemas.period import Period
 
 
 def remembers(found: Terms) -> bool:
     """Say whether rating the next period needs to know what this one leaves: credit, tiers that go on, levels."""
-    charges = [charge for segment in found.segments for charge in segment.charges.values()]
-    adjustments = [*found.version.adjustments, *found.adjustments]
-    adjustments += [adjustment for charge in charges for adjustment in charge.adjustments]
     return (
         bool(found.contract.grants)
-        or any(getattr(adjustment, "kind", "") == "account_credit" for adjustment in adjustments)
-        or any(charge.cumulative or charge.by_level for charge in charges)
+        or _credits(found.version.adjustments)
+        or _credits(found.adjustments)
+        or any(
+            # Worked out once for all organisations that share the charges.
+            _REMEMBERING.get((segment.charges,), None, partial(_remember, segment.charges))
+            for segment in found.segments
+        )
     )
+
+
+_REMEMBERING: Final[Memo[bool]] = Memo()
+
+
+def _remember(charges: Mapping[str, Charge]) -> bool:
+    return any(charge.cumulative or charge.by_level or _credits(charge.adjustments) for charge in charges.values())
+
+
+def _credits(adjustments: Sequence[AnyAdjustment]) -> bool:
+    return any(getattr(adjustment, "kind", "") == "account_credit" for adjustment in adjustments)
 
 
 def opening(found: Terms, account: Account, period: Period) -> Account:

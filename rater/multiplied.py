@@ -33,7 +33,8 @@ class Multiplied(PriceModel):
 
     def tariff(self) -> Callable[[Decimal], Decimal]:
         """Return that of the price, multiplied."""
-        amount, factor = self.base.tariff(), self.factor
+        factor = self.factor
+        amount = _TARIFFS.get((self.base,), None, self.base.tariff)
         return lambda quantity: amount(quantity) * factor
 
     def scaled(self, factor: Decimal) -> PriceModel | None:
@@ -62,8 +63,9 @@ def multiplied(price: PriceModel, factor: Decimal) -> PriceModel:
     return price if factor == ONE else _MADE.get((price,), factor, lambda: _multiplied(price, factor))
 
 
-# Contracts by the thousand agree on the same discount of the same prices.
+# Contracts by the thousand agree on the same discount of the same prices, or on discounts of their own of them.
 _MADE: Final[Memo[PriceModel]] = Memo()
+_TARIFFS: Final[Memo[Callable[[Decimal], Decimal]]] = Memo()
 
 
 def _multiplied(price: PriceModel, factor: Decimal) -> PriceModel:

@@ -92,15 +92,15 @@ def _nothing(contract: Contract, version: "PlanVersion", plan: str, told: str) -
 
 
 def _matches(override: Override, id_: str, charge: "Charge", plan: str) -> bool:
-    fields = type(charge.price).model_fields.keys()
+    # A contract may have an override for each of many charges: the charge is asked first, the price's fields last.
     return (
         override.charge in (None, id_)
         and (override.category is None or override.category in charge.counted)
         and override.model in (None, getattr(charge.price, "model", None))
         and override.plan in (None, plan)
-        and (override.tiers is None or "tiers" in fields)
-        and (override.change is None or override.change.keys() <= fields)
         and (override.prices or not charge.price.per_period)  # of a fee nothing can be included
+        and (override.tiers is None or "tiers" in type(charge.price).model_fields)
+        and (override.change is None or override.change.keys() <= type(charge.price).model_fields.keys())
     )
 
 

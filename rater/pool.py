@@ -41,7 +41,8 @@ class Pool:
     """Usage within [start, end) of a period that is `length` long. Make one by `pool`; all inside `exact()`.
 
     Hours and days are those of `zone`. `first` and `last` are the starts of its first and last windows, where known.
-    `level` is the level at `start`, which aggregations over time begin from.
+    `level` is the level at `start`, which aggregations over time begin from. `whole` is the anchored period that the
+    period is, or is a stub of: usage that is prorated counts for its part of that.
     """
 
     start: dt.datetime
@@ -56,6 +57,7 @@ class Pool:
     first: dt.datetime | None = None
     last: dt.datetime | None = None
     level: Decimal = ZERO
+    whole: tuple[dt.datetime, dt.datetime] | None = None
 
     def number(self) -> int:
         """Return the number of events. Raises Missing."""
@@ -99,6 +101,10 @@ class Pool:
             return replace(self.none(), start=start)
         found = self._by(lambda at, _: at >= start, "needs_parts").get(True) or self.none()
         return replace(found, start=start)
+
+    def only(self, quantity: Decimal) -> "Pool":
+        """Return the pool with another quantity, of which the parts are not told."""
+        return replace(self, quantity=quantity, parts=(), kept=())
 
     def none(self) -> "Pool":
         """Return the pool without its usage."""
@@ -179,6 +185,7 @@ def pool(
     end: dt.datetime,
     level: Decimal = ZERO,
     zone: dt.tzinfo = dt.UTC,
+    whole: tuple[dt.datetime, dt.datetime] | None = None,
 ) -> Pool:
     """Return the usage of several categories in a period as one pool, in the order of time."""
     used = [use for use in uses if use.quantity or use.events or use.kept or use.parts]
@@ -203,6 +210,7 @@ def pool(
         None if None in firsts else min((first for first in firsts if first), default=None),
         None if None in lasts else max((last for last in lasts if last), default=None),
         level,
+        whole or (start, end),
     )
 
 

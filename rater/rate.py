@@ -17,19 +17,20 @@ from rater.account import NEW, Account
 from rater.adjustments import apply, finish
 from rater.book import PriceBook
 from rater.budget import with_reserved
-from rater.budgeted import refused
+from rater.budgeted import Refused, earlier, refused
+from rater.charge import Priced
 from rater.compiled import compiled
 from rater.contract import Contracts
 from rater.counted import Counted
 from rater.lines import charge_lines
 from rater.memory import opening
 from rater.pool import Missing
-from rater.runs import Run, Trouble, Unsettled, priced_run, runs_of, unpriced, used_in
+from rater.runs import Off, Run, Trouble, priced_run, runs_of, unpriced, used_in
 from rater.sheet import Sheet
 from rater.terms import Terms, terms
 from schemas.money import exact
-from schemas.period import Period
-from schemas.prices import DIGITS, PLACES, NotPriced, plain
+from schemas.period import Period, midnight
+from schemas.prices import DIGITS, PLACES, NotPriced, Step, plain
 from schemas.statements import Line, OrgUsage, Rating, RatingFailure, Statement
 
 LIMIT: Final = Decimal(10) ** (DIGITS - PLACES)
@@ -110,10 +111,10 @@ def _rated(
         for line in fees:
             trouble = trouble or _add(sheet, line)
         if counted is not None and trouble is None:
-            own = counted.line(usage.categories, past.get(id_, ZERO), sheet.past_budget)
+            own = counted.line(usage.categories, past.get((id_, 0), ZERO), sheet.past_budget)
             trouble = None if own is None else _add(sheet, own)
         elif used and trouble is None:
-            trouble = _measured(id_, found, usage, sheet)
+            trouble = _measured(id_, found, usage, sheet, past)
         if trouble is not None:
             troubles.append(trouble)
         elif charge.adjustments:
@@ -143,13 +144,15 @@ def _grants_of_others(found: Terms) -> Trouble | None:
     return None
 
 
-def _measured(id_: str, found: Terms, usage: OrgUsage, sheet: Sheet) -> Trouble | None:
+def _measured(id_: str, found: Terms, usage: OrgUsage, sheet: Sheet, past: Refused) -> Trouble | None:
     runs = runs_of(id_, found.segments)
+    refused = [past.get((id_, number), ZERO) for number in range(len(runs))]
     lines: list[Line] = []
     try:
-        for run in runs:
-            lines += _lines(id_, run, usage, sheet, last=run is runs[-1])
-    except (Missing, NotPriced, Unsettled) as error:
+        for number, run in enumerate(runs):
+            off = Off(refused[number], earlier(runs, number, refused))
+            lines += _lines(id_, run, found, usage, sheet, off, last=run is runs[-1])
+    except (Missing, NotPriced) as error:
         category = "+".join(runs[-1].charge.counted)
         return Trouble(error.reason, category, f"charge {id_}: {error}")
     for line in lines:
@@ -158,16 +161,18 @@ def _measured(id_: str, found: Terms, usage: OrgUsage, sheet: Sheet) -> Trouble 
     return None
 
 
-def _lines(id_: str, run: Run, usage: OrgUsage, sheet: Sheet, *, last: bool) -> list[Line]:
+def _lines(id_: str, run: Run, found: Terms, usage: OrgUsage, sheet: Sheet, off: Off, *, last: bool) -> list[Line]:
     charge, period = run.charge, sheet.period
     whole = run.start <= period.start and run.end >= period.end
     if charge.plain and whole:
-        line = Counted(id_, charge, run.effective, sheet.step, sheet.rounding).line(usage.categories)
+        line = Counted(id_, charge, run.effective, sheet.step, sheet.rounding).line(
+            usage.categories, off.here, sheet.past_budget
+        )
         return [] if line is None else [line]
-    if charge.prorated and not whole:
-        told = "prorated usage over a period in which its price changes has no answer: say retroactive"
-        raise Unsettled("price_changes_inside_period", told)
-    priced = priced_run(run, usage, period, sheet.account.levels, sheet.account.used_before.get(id_))
+    used_before = sheet.account.used_before.get(id_)
+    zone, anchored = found.cycle.zone, found.whole
+    bounds = (midnight(anchored.first, zone), midnight(anchored.after, zone)) if charge.prorated else None
+    priced = priced_run(run, usage, period, sheet.account.levels, used_before, whole=bounds)
     if (
         usage.categories.keys().isdisjoint(charge.counted)
         and not priced.cost.owed.numerator
@@ -176,7 +181,19 @@ def _lines(id_: str, run: Run, usage: OrgUsage, sheet: Sheet, *, last: bool) -> 
         return []
     uses = used_in(run, usage, period)
     stretch = None if whole else (run.start, run.end)
-    return charge_lines(sheet, id_, charge, uses, priced, run.effective, stretch, last=last)
+    if not (off.here or off.before):
+        return charge_lines(sheet, id_, charge, uses, priced, run.effective, stretch, last=last)
+    billed = priced_run(run, usage, period, sheet.account.levels, None, off)
+    lines = charge_lines(sheet, id_, charge, uses, priced._replace(cost=billed.cost), run.effective, stretch, last=last)
+    return [_with_refused(lines[0], billed, sheet), *lines[1:]]
+
+
+def _with_refused(line: Line, billed: Priced, sheet: Sheet) -> Line:
+    """Return a line of all that was used in a run, with what of it is not billed."""
+    rest = line.quantity - billed.quantity.shown()
+    if not rest:
+        return line
+    return line._replace(steps=(Step(sheet.past_budget, ZERO, rest), *line.steps), refused=rest)
 
 
 def _add(sheet: Sheet, line: Line) -> Trouble | None:

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from rater.book import Charge
@@ -29,20 +29,22 @@ class Run(NamedTuple):
     zone: str
 
 
+class Off(NamedTuple):
+    """Counted units that are used and not billed, in a run and in the earlier ones that it goes on from."""
+
+    here: Decimal = ZERO
+    before: Decimal = ZERO
+
+
+ALL_BILLED: Final = Off()
+
+
 class Trouble(NamedTuple):
     """Why a category's usage has no price."""
 
     reason: FailureReason
     category: str
     detail: str
-
-
-class Unsettled(Exception):
-    """A charge has no answer under its terms, whatever was used."""
-
-    def __init__(self, reason: FailureReason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason: FailureReason = reason
 
 
 def runs_of(id_: str, segments: tuple[Segment, ...]) -> list[Run]:
@@ -62,20 +64,31 @@ def runs_of(id_: str, segments: tuple[Segment, ...]) -> list[Run]:
 
 
 def priced_run(
-    run: Run, usage: OrgUsage, period: Period, levels: Mapping[str, Decimal], used_before: Decimal | None
+    run: Run,
+    usage: OrgUsage,
+    period: Period,
+    levels: Mapping[str, Decimal],
+    used_before: Decimal | None,
+    off: Off = ALL_BILLED,
+    whole: tuple[dt.datetime, dt.datetime] | None = None,
 ) -> Priced:
     """Return what the usage of a run costs. Raises Missing, and NotPriced.
 
-    Earlier runs of the same charge have climbed the tiers already: this one is charged for what it adds.
+    Earlier runs of the same charge have climbed the tiers already: this one is charged for what it adds. What is `off`
+    neither costs anything nor climbs; the charge's total alone decides what the rest costs. `whole` is the anchored
+    period, where the period is a stub of one.
     """
     uses = [usage.categories.get(category, UNUSED) for category in run.charge.counted]
     level = sum((levels.get(category, ZERO) for category in run.charge.counted), ZERO)
     zone = ZoneInfo(run.charge.zone or run.zone)
-    whole = pool(uses, period.start, period.end, level, zone)
+    of_period = pool(uses, period.start, period.end, level, zone, whole)
     if run.since > period.start and level:
         raise Missing("needs_account", "the level at which a price that begins inside the period finds it is not known")
-    upto = whole.since(run.since).until(run.end)
-    earlier = whole.since(run.since).until(run.start) if run.start > run.since else None
+    upto = of_period.since(run.since).until(run.end)
+    earlier = of_period.since(run.since).until(run.start) if run.start > run.since else None
+    if off.here or off.before:
+        upto = upto.only(upto.quantity - off.here - off.before)
+        earlier = None if earlier is None else earlier.only(earlier.quantity - off.before)
     return priced(run.charge, upto, earlier, used_before if run.charge.cumulative else None)
 
 

@@ -48,8 +48,9 @@ def shown(document: Mapping[str, Any], *, remarks: Sequence[str] = (), warnings:
     currency = str(document["currency"])
     plan = f", plan {document['plan']}" if document.get("plan") else ""
     period = document.get("period") or f"{document['period_start']} to {document['period_end']}"
+    what = f"Interim statement {document['interim']}" if document.get("interim") else "Statement"
     return ShownStatement(
-        title=f"Statement for organisation {document['org_id']}, {period}",
+        title=f"{what} for organisation {document['org_id']}, {period}",
         subtitle=f"{document['period_start']} to {document['period_end']}; contract {document['contract']}{plan}",
         currency=currency,
         lines=tuple(_line(line, currency) for line in document["lines"]),
@@ -139,6 +140,8 @@ def _ends(lines: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if document.get("interim"):
+        yield "Reached", f"{money(Decimal(document['threshold']), str(document['currency']))} {document['currency']}"
     yield "Usage snapshot", str(document["snapshot_id"])
     book = f"{document['book']} " if document.get("book") else ""
     yield "Price book", f"{book}revision {document['book_revision']}, {str(document['book_hash'])[:16]}"

@@ -30,6 +30,7 @@ Law: TypeAlias = Literal[
     "charges",  # usage = what the stored statements were made of
     "lines",  # a line's amount = its steps, rounded once
     "totals",  # a statement's total = the sum of its lines
+    "interims",  # what interim statements billed = what the statement of their period takes off
     "rows",  # of a recount: usage rows as SQL makes them of the raw log = those of the store
     "letters",  # of a recount: rejected events = dead letters, position by position
     "verdicts",  # of a recount: how many events got which verdict = progress

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import StoreError
-from sinks import embedded, replicated
+from sinks import embedded, leftovers, replicated
 from sinks.failures import explain
 from sinks.url import EMBEDDED_DATABASE, EmbeddedUrl, ServerUrl, StoreUrl
 
@@ -58,6 +58,7 @@ def _embedded(url: EmbeddedUrl, *, create: bool) -> Client:
         client = clickhouse_connect.get_client(
             interface="chdb", path=str(url.path), chdb_options=dict(embedded.ENGINE_OPTIONS), tz_mode="aware"
         )
+        leftovers.guard(client)
         try:
             client.command(f"CREATE DATABASE IF NOT EXISTS {EMBEDDED_DATABASE} ENGINE = Atomic")
         except BaseException:

@@ -23,6 +23,9 @@ SETTINGS: Final = {
     # A query over millions of windows spills to the store's folder instead of growing this process without end.
     "max_bytes_before_external_group_by": str(256 << 20),
     "max_bytes_before_external_sort": str(256 << 20),
+    # Otherwise a share of the machine's memory, half of it by default, is what decides.
+    "max_bytes_ratio_before_external_group_by": "0",
+    "max_bytes_ratio_before_external_sort": "0",
 }
 """Settings of every handle on the engine."""
 

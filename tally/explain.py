@@ -1,5 +1,7 @@
 """What became of one record: the log is metered again up to it, by the meter itself, and the answer held to the store.
 
+A record that no run has come to yet is told in the same way, such as one that a flood of rejections stopped a run at.
+
 Guarantees: the verdicts are those of the run that counted the record, wherever the log is still there from a point at
 which the store knows the meter's state: a generation's start, or the current mark. Where it is not, `exact` is False
 and `note` says what is missing. Not guaranteed: that the store holds what the verdict says; `agrees` tells.
@@ -25,11 +27,15 @@ Decode = Callable[[RecordBatch], EventBatch]
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A record and what became of each event in it. `timestamp` is the broker's, `size` the value's bytes."""
+    """A record and what became of each event in it. `timestamp` is the broker's, `size` the value's bytes.
+
+    `metered`: False where no run has come to it. The verdicts are then those that one would reach.
+    """
 
     log: LogId
     offset: int
     generation: int
+    metered: bool
     settings: MeterSettings
     size: int
     timestamp: int | None
@@ -39,7 +45,7 @@ class Explanation:
 
 
 def generation_of(position: Position, generations: list[Progress], again: LogAgain) -> Progress:
-    """Return the generation that metered an offset. Raises SettingsError where none did.
+    """Return the generation that metered an offset, or will. Raises SettingsError where none did or will.
 
     `generations` are the log's, the newest first: where a log was metered twice, the newer one is meant.
     """
@@ -50,9 +56,11 @@ def generation_of(position: Position, generations: list[Progress], again: LogAga
     end = again.listed.log_end
     if end is not None and offset >= end:
         raise SettingsError(f"{position}: past the log's end at {end}")
-    if offset >= found.next_offset:
-        later = "run `tally run` to go on" if found is newest else "this range was passed over"
-        raise SettingsError(f"{position}: not metered; this log is metered up to offset {found.next_offset}: {later}")
+    if offset >= found.next_offset and found is not newest:
+        raise SettingsError(
+            f"{position}: not metered; generation {found.generation} ends at offset {found.next_offset}, and this "
+            "range was passed over"
+        )
     if offset < again.listed.log_start:
         raise SettingsError(
             f"{position}: the log starts at {again.listed.log_start} by now; the record is gone (retention)"
@@ -125,6 +133,7 @@ def explain(
     log, offset = position.log, position.offset
     generations = [one for one in store.progress_of_all_generations(log.topic) if one.log == log]
     generation = generation_of(position, generations, again)
+    metered = offset < generation.next_offset
     settings = settings_of(settings, generation)
     decode = make_decoder(settings)
     record = again.record_at(offset)
@@ -139,15 +148,14 @@ def explain(
         if walk.add(decode(batch), offset):
             break
         on_read(batch.next_offset - first, offset - first)
-    fates = [
-        _held_to(store, Position(log, offset, fate.index), _worded(fate, judged[fate.index].outcome))
-        for fate in walk.fates
-        if position.index in {None, fate.index}
-    ]
+    fates = [_worded(fate, judged[fate.index].outcome) for fate in walk.fates if position.index in {None, fate.index}]
+    if metered:
+        fates = [_held_to(store, Position(log, offset, fate.index), fate) for fate in fates]
     return Explanation(
         log=log,
         offset=offset,
         generation=generation.generation,
+        metered=metered,
         settings=settings,
         size=len(value),
         timestamp=None if record.timestamps is None else int(record.timestamps[0]),

@@ -18,6 +18,7 @@ def as_json_value(found: Explanation) -> dict[str, Any]:
         "partition": found.log.partition,
         "offset": found.offset,
         "generation": found.generation,
+        "metered": found.metered,
         "bytes": found.size,
         "broker_timestamp": _instant(found.timestamp),
         "exact": found.exact,
@@ -67,9 +68,10 @@ def as_text(found: Explanation) -> str:
     """Return an explanation as lines for a terminal."""
     events = "1 event" if len(found.fates) == 1 else f"{len(found.fates)} events"
     stamped = "" if found.timestamp is None else f", stamped {show_instant(found.timestamp)}"
-    lines = [
-        f"{found.log}/{found.offset}: {found.size:,} bytes, {events}{stamped}; metered in generation {found.generation}"
-    ]
+    when = f"metered in generation {found.generation}"
+    if not found.metered:
+        when = "not metered yet: this is what a run under these settings would make of it"
+    lines = [f"{found.log}/{found.offset}: {found.size:,} bytes, {events}{stamped}; {when}"]
     for fate in found.fates:
         lines += ["", f"event {fate.index}: {_headline(fate, found.settings)}"]
         lines += [f"  {line}" for line in _body(fate, found)]
@@ -122,6 +124,8 @@ def _row(fate: Fate, row: RowKey, found: Explanation) -> list[str]:
         f"window     {start} to {end}",
         "usage row  " + ", ".join(f"{k} {_plain(k, v)}" for k, v in asdict(row).items() if v != ""),
     ]
+    if not found.metered:
+        return lines
     if fate.stored is None:
         return [*lines, "store      DIFFERS: there is no such row"]
     totals = ", ".join(f"{name} {_plain(name, value)}" for name, value in fate.stored.items())

@@ -1,8 +1,9 @@
-"""Whether a flow is alive, and whether it is well: a pure judgement of what is known of it.
+"""Whether a flow or a rater is alive, and whether it is well: a pure judgement of what is known of it.
 
 Alive: its loop turns. A supervisor restarts what is not, so a store that is away is no reason: a restart cannot help.
 Ready: what is read reaches the store in time. A flow that is alive and stalled is not ready, and the answer says which
-log does not move, or that the store is away, and since when.
+log does not move, or that the store is away, and since when. A rater is ready once it has rated, and for as long as its
+last pass could: usage that has no price is told by an alert of its own, and holds up nobody else's bill.
 """
 
 from collections.abc import Iterator
@@ -10,17 +11,24 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from schemas.log import LogId
+from tally.telemetry.rater import RaterState
 from tally.telemetry.state import FlowState, LogState
 
 STALLS_TO_DEATH: Final = 10
 """A loop that has not turned for this many times `stall_after` counts as dead."""
 
-What = Literal["starting", "stopping", "store", "flow", "log"]
+LONGEST_STEP: Final = 3_600.0
+"""Seconds within a pass that may go by without one organisation: the store adds up a month of everyone's usage."""
+
+What = Literal["starting", "stopping", "store", "flow", "log", "pass"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a flow is not ready. `since` is in monotonic seconds; `log` and `offset` where it is one log's trouble."""
+    """Why a flow or a rater is not ready.
+
+    `since` is in monotonic seconds; `log` and `offset` where it is one log's trouble.
+    """
 
     what: What
     message: str
@@ -65,6 +73,26 @@ def problems(state: FlowState, limits: Limits, now: float, *, stopping: bool = F
     if stale:
         return [*found, Problem("flow", "the flow does not turn: reading has not come back", state.turned_at)]
     return [*found, *_log_troubles(state, limits, now)]
+
+
+def rater_alive(state: RaterState, limits: Limits, now: float) -> bool:
+    """Say whether a rater looks at the time between passes, and gets on within one."""
+    longest = STALLS_TO_DEATH * limits.stall if state.passing_since is None else LONGEST_STEP
+    return now - state.turned_at <= longest
+
+
+def rater_problems(state: RaterState, limits: Limits, now: float, *, stopping: bool = False) -> list[Problem]:
+    """Return why a rater is not ready at `now`; [] where it is."""
+    found: list[Problem] = []
+    if stopping:
+        found.append(Problem("stopping", "the rater was asked to stop: it ends after its batch", state.turned_at))
+    if state.away_since is not None and now - state.away_since > limits.stall:
+        return [*found, Problem("store", f"the store is away: {state.away_why}", state.away_since)]
+    if state.failed_since is not None:
+        return [*found, Problem("pass", f"nothing is rated: {state.failed_why}", state.failed_since)]
+    if state.passed_at is None:
+        return [*found, Problem("starting", "the first pass has not ended yet", state.started_at)]
+    return found
 
 
 def _store_trouble(state: FlowState, limits: Limits, now: float, *, stale: bool) -> Problem | None:

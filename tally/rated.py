@@ -5,32 +5,30 @@ The store is opened by the parent alone (an embedded one can be), which reads us
 rate and put statements into the form in which they are written.
 """
 
-import multiprocessing
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from rater.book import Contracts, PriceBook
+from rater.interim import billed, interim
 from rater.levels import levels_after
 from rater.memory import remembers
 from rater.pool import Missing
 from rater.rate import rate
+from rater.render import is_provisional
 from rater.settling import after_terms
 from rater.terms import Terms, terms
+from schemas.money import exact
 from schemas.period import Period
-from schemas.statements import Rating, RatingFailure
+from schemas.statements import Rating, RatingFailure, Statement
 from tally.accounts import to_json
-from tally.statement_rows import Row, statement_row
+from tally.interims import Interim, interim_row, joined, next_number, with_interims
+from tally.packed_rows import Row, packed, unpacked
+from tally.processes import NO_USAGE, FlatUsage, answers, flat, started, whole
+from tally.statement_rows import statement_row
 from tally.work import Work
-
-CHUNK: Final = 250
-"""Organisations that are handed to a process at a time."""
-AHEAD: Final = 4
-"""Chunks a process that wait for it, so that none waits for work, and memory stays bounded."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,12 @@ class Prices:
     book: PriceBook
     contracts: Contracts
     rank: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def with_thresholds(self) -> frozenset[str]:
+        """Return the ids of the contracts by which usage may be billed before the period ends."""
+        every = (signed.contract for agreed in self.contracts.by_org.values() for signed in agreed)
+        return frozenset(contract.id for contract in every if contract.invoice_thresholds is not None)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,10 @@ class Rated(NamedTuple):
     row: Row | None
     account: str | None
     rating: Rating | None
+    interim: Row | None = None
+    """The interim statement that is due; `row` takes it off already."""
+    made_with: tuple[Interim, ...] = ()
+    """The interim statements that it was made with."""
 
     @property
     def complete(self) -> bool:
@@ -86,10 +94,13 @@ def rate_work(work: Work, prices: Prices, stamp: Stamp | None = None) -> Rated:
     statement = rating.statement
     if statement is None:
         return Rated(rating.org_id, work.period, "", "", 0, Decimal(0), "", rating.failures, None, None, rating)
-    row = account = None
+    row = account = early = None
     if stamp is not None and rating.complete:
-        row = statement_row(statement, stamp.vector, stamp.complete_to, stamp.version, stamp.rated_at)
-        account = _account(work, prices, rating)
+        early, rating = _due(work, prices, stamp, rating, statement)
+        statement = rating.statement or statement
+        if rating.complete:
+            row = statement_row(statement, stamp.vector, stamp.complete_to, stamp.version, stamp.rated_at)
+            account = _account(work, prices, rating)
     return Rated(
         rating.org_id,
         work.period,
@@ -102,7 +113,28 @@ def rate_work(work: Work, prices: Prices, stamp: Stamp | None = None) -> Rated:
         row,
         account,
         rating,
+        early,
+        work.interims,
     )
+
+
+def _due(work: Work, prices: Prices, stamp: Stamp, rating: Rating, statement: Statement) -> tuple[Row | None, Rating]:
+    """Return the interim statement that is due in an open period, and the rating that takes it off."""
+    if statement.contract not in prices.with_thresholds or not is_provisional(stamp.complete_to, work.period):
+        return None, rating
+    found = terms(prices.book, prices.contracts, rating.org_id, work.period)
+    thresholds = found.contract.invoice_thresholds if isinstance(found, Terms) else None
+    early = None if thresholds is None else interim(statement, thresholds, work.account)
+    if thresholds is None or early is None:
+        return None, rating
+    with exact():
+        reached = thresholds.reached(early.total + sum(work.account.invoiced.values(), Decimal(0)))
+    number = next_number(work.interims, early.contract, work.period)
+    plain = statement_row(early, stamp.vector, stamp.complete_to, stamp.version, stamp.rated_at)
+    row = interim_row(plain, number, reached, billed(early))
+    account = with_interims(work.account, joined(work.interims, row), early.contract, work.period)
+    closing = rate(prices.book, prices.contracts, work.usage, work.period, account, rank=prices.rank)
+    return (row, closing) if closing.complete else (None, closing)
 
 
 def _account(work: Work, prices: Prices, rating: Rating) -> str | None:
@@ -135,25 +167,32 @@ def rate_in_processes(
 
     A period is finished before the next is begun, which may need what it leaves.
     """
-    # Not forked: the embedded engine's threads would not come along.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, (prices, stamp)) as pool:
+    with started(processes, _start, prices, stamp) as pool:
         for works in periods:
-            waiting: deque[tuple[list[Work], Future[list[Rated]]]] = deque()
-            chunks = iter(works)
-            while chunk := list(islice(chunks, CHUNK)):
-                waiting.append((chunk, pool.submit(_chunk, chunk)))
-                if len(waiting) >= processes * AHEAD:
-                    yield from _finished(*waiting.popleft(), prices, stamp, again)
-            while waiting:
-                yield from _finished(*waiting.popleft(), prices, stamp, again)
+            for chunk, answer in answers(pool, processes, works, _to_send, _chunk):
+                yield from _finished(chunk, answer, prices, stamp, again)
 
 
 def _finished(
-    works: list[Work], future: Future[list[Rated]], prices: Prices, stamp: Stamp | None, again: Callable[[Work], Work]
+    works: list[Work], answer: "_Answer", prices: Prices, stamp: Stamp | None, again: Callable[[Work], Work]
 ) -> Iterator[Rated]:
-    for work, rated in zip(works, future.result(), strict=True):
-        yield _settled(rated, work, prices, stamp, again)
+    found, kept, content = answer
+    rows: dict[int, Row] = {}
+    if stamp is not None and content:
+        rows = dict(zip(kept, unpacked(content, [_key(found[place], stamp) for place in kept]), strict=True))
+    for place, (work, rated) in enumerate(zip(works, found, strict=True)):
+        yield _settled(rated._replace(row=rows.get(place)), work, prices, stamp, again)
+
+
+def _key(rated: Rated, stamp: Stamp) -> Row:
+    """Return what names the row of a rating: `tally.packed_rows.KEY`."""
+    return {
+        "org_id": rated.org_id,
+        "contract": rated.contract,
+        "period_start": rated.period.start,
+        "period_end": rated.period.end,
+        "version": stamp.version,
+    }
 
 
 def _settled(rated: Rated, work: Work, prices: Prices, stamp: Stamp | None, again: Callable[[Work], Work]) -> Rated:
@@ -172,6 +211,18 @@ def _start(prices: Prices, stamp: Stamp | None) -> None:
     _mine = prices, stamp
 
 
-def _chunk(works: list[Work]) -> list[Rated]:
+_Sent = list[tuple[Work, FlatUsage]]
+_Answer = tuple[list[Rated], list[int], bytes]
+"""The ratings of a chunk without their rows; the places of those that have one; these rows as one table."""
+
+
+def _to_send(works: list[Work]) -> _Sent:
+    return [(work._replace(usage=NO_USAGE), flat(work.usage)) for work in works]
+
+
+def _chunk(sent: _Sent) -> _Answer:
     assert _mine is not None, "a process is told what to rate by before it is given work"
-    return [rate_work(work, *_mine)._replace(rating=None) for work in works]
+    found = [rate_work(work._replace(usage=whole(usage)), *_mine) for work, usage in sent]
+    rows = {place: rated.row for place, rated in enumerate(found) if rated.row is not None}
+    told = [rated._replace(row=None, rating=None) for rated in found]
+    return told, list(rows), packed(list(rows.values())) if rows else b""

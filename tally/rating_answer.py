@@ -1,7 +1,7 @@
 """What `tally rate` prints: counts while ratings pass by, then one statement, a table, or JSON of all."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -10,7 +10,7 @@ from rater.render import completeness, document, instant, is_provisional, money,
 from schemas.errors import RatingError
 from schemas.money import exact
 from schemas.period import Period
-from schemas.statements import Rating
+from schemas.statements import Rating, RatingFailure
 from tally.json_rows import print_json_rows
 from tally.output import print_json, print_table, say
 from tally.rated import Rated
@@ -23,14 +23,20 @@ TOLD_FAILURES: Final = 1_000
 """Failures that are told one by one."""
 
 
+def _say_failure(failure: RatingFailure) -> None:
+    say(f"tally: {failure}")
+
+
 @dataclass(slots=True)
 class Answer:
-    """What was rated, counted while it passes by."""
+    """What was rated, counted while it passes by; `on_failure` is told of what could not be priced, one by one."""
 
     period: Period
     known: Known
     outcome: Outcome
+    on_failure: Callable[[RatingFailure], None] = _say_failure
     statements: int = 0
+    lines: int = 0
     last: Period | None = None
     """The period that ends last."""
     failures: int = 0
@@ -42,12 +48,13 @@ class Answer:
         """Pass ratings on, counting them and telling each failure."""
         for rated in ratings:
             self.statements += 1
+            self.lines += rated.lines
             self.last = rated.period if self.last is None or rated.period.end > self.last.end else self.last
             for failure in rated.failures:
                 self.failures += 1
                 self.reasons[failure.reason] += 1
                 if self.failures <= TOLD_FAILURES:
-                    say(f"tally: {failure}")
+                    self.on_failure(failure)
             if rated.complete:
                 with exact():
                     self.totals[rated.currency] = self.totals.get(rated.currency, Decimal(0)) + rated.total
@@ -64,6 +71,8 @@ class Answer:
                 "unchanged": self.outcome.unchanged,
                 "superseded": self.outcome.superseded,
                 "withdrawn": self.outcome.withdrawn,
+                "interims": self.outcome.interims,
+                "overtaken": self.outcome.overtaken,
             },
         }
 
@@ -71,13 +80,20 @@ class Answer:
         """Say what was kept, and what could not be priced."""
         kept = self.outcome
         parts = [f"{kept.written:,} statements written, {kept.unchanged:,} were there already"]
+        if kept.interims:
+            parts.append(f"{kept.interims:,} interim statements written, since usage reached an agreed amount")
         if kept.withdrawn:
-            parts.append(f"{kept.withdrawn:,} emptied, whose contract no longer holds")
+            parts.append(f"{kept.withdrawn:,} emptied, whose contract no longer holds, or whose usage was taken back")
         if kept.superseded:
             parts.append(
                 f"{kept.superseded:,} not written: the store has them from a newer price book or with more usage read"
             )
         say("; ".join(parts))
+        if kept.overtaken:
+            say(
+                f"tally: {kept.overtaken:,} statements were not kept: another rating wrote interim statements of them "
+                "meanwhile, which these do not take off: rate the period again"
+            )
         if kept.later:
             say(
                 f"tally: what {kept.later:,} organisations carry into later periods (credit, tiers, levels) has "
@@ -85,7 +101,10 @@ class Answer:
             )
         if self.failures:
             every = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.reasons.items()))
-            say(f"tally: {self.failures:,} failures ({every}); the statements that they are of were not kept")
+            say(
+                f"tally: {self.failures:,} failures ({every}); the statements that they are of were not kept, and "
+                "earlier ones stand as they were: the view `unrated` has what failed until it is rated"
+            )
 
 
 def print_one(answer: Answer, ratings: Iterable[Rated], org: int, *, as_json: bool) -> None:

@@ -7,7 +7,8 @@ generation, in segment 0: no two letters share a key, and a row written twice is
     replays: counting  ──►  usage row  ──►  replays: counted
 
 So a crash leaves a record with the row that was meant, whatever the settings are by then; the next replay, of any
-letters, first writes the rows of such records. A letter that was counted is never decoded again.
+letters, first writes the rows of such records. A letter that was counted is never decoded again; where its row is
+not in the store any more, it is written again as it was recorded.
 
 Guarantees: a letter is counted once; of letters with one (organisation, event id) one is counted, the first in the
 order of positions within a call. Two replays at once of the same letters, with the same settings and options, write
@@ -37,6 +38,8 @@ from tally.replay_records import (
     Record,
     Row,
     generations_now,
+    log_of,
+    logs_with_rows,
     name_of,
     note_places,
     records_at,
@@ -51,7 +54,7 @@ Outcome = Literal[
 ]
 OUTCOMES: Final[dict[Outcome, str]] = {
     "counted": "counted in a usage row",
-    "completed": "counted: an earlier replay had been interrupted before its row was written",
+    "completed": "counted: the row of an earlier replay was not there; it had been interrupted, or the row deleted",
     "already_replayed": "counted by an earlier replay; nothing was changed",
     "duplicate": "dropped: its organisation and event id were replayed already",
     "not_billable": "decodes, but is not billable",
@@ -187,6 +190,7 @@ class _Run:
         stored = records_at(self.store, letters)
         decisions = [self._decide(letter, stored.get(letter.position)) for letter in letters]
         self._drop_repeats(decisions)
+        self._find_lost(decisions)
         if not self.terms.dry_run:
             self._write(decisions, stored)
             self._follow(letters, decisions)
@@ -236,6 +240,17 @@ class _Run:
         for found in candidates:
             identity = (found.org_id, found.event_id or "")
             found.drop_for(before.get(identity) or self.taken.setdefault(identity, found.letter.position))
+
+    def _find_lost(self, decisions: Sequence[_Decision]) -> None:
+        """Let earlier replays whose usage rows are gone from the store be completed once more."""
+        counted = {
+            log_of(found.letter.position): found
+            for found in decisions
+            if found.outcome == "already_replayed" and not found.moved
+        }
+        rows = {log: found.row for log, found in counted.items() if found.row is not None}
+        for log in rows.keys() - logs_with_rows(self.store, rows):
+            counted[log].outcome = "completed"
 
     def _write(self, decisions: Sequence[_Decision], stored: Mapping[Position, Record]) -> None:
         counting = [found for found in decisions if found.outcome == "counted"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
@@ -129,6 +129,30 @@ def note_places(store: Store, positions: Sequence[Position], noted_at: int) -> N
     places = [replace(part, log=log_of(position)) for position in positions for part in of_log.get(position.log, ())]
     if places:
         write_parts(store, places, noted_at)
+
+
+def logs_with_rows(store: Store, rows: Mapping[LogId, Row]) -> set[LogId]:
+    """Return those of the logs of replayed letters whose usage row is in the store, in any generation."""
+    if not rows:
+        return set()
+    # By organisation and time as well: the table is sorted by them, and by no topic.
+    sql = (
+        "SELECT DISTINCT topic, partition FROM usage_windows WHERE org_id IN {orgs:Array(UInt64)} "
+        "AND window_start BETWEEN fromUnixTimestamp64Micro({first:Int64}) AND fromUnixTimestamp64Micro({last:Int64}) "
+        "AND topic IN {topics:Array(String)} AND partition IN {partitions:Array(String)}"
+    )
+    starts = [row.window_start for row in rows.values()]
+    found = store.query(
+        sql,
+        {
+            "orgs": sorted({row.org_id for row in rows.values()}),
+            "first": min(starts),
+            "last": max(starts),
+            "topics": sorted({log.topic for log in rows}),
+            "partitions": sorted({log.partition for log in rows}),
+        },
+    )
+    return {LogId(topic, partition) for topic, partition in found}
 
 
 def usage_of(position: Position, row: Row, settings: MeterSettings) -> Flush:

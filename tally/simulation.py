@@ -1,15 +1,15 @@
 """What other prices or contracts would change: the same usage rated twice, compared statement by statement.
 
-Both sides stream in the same order, by period and organisation, and are merged: memory holds one statement of each,
-the sums by charge, and the few largest differences.
+What is found adds up in any order, so that processes may each compare a part: memory holds one part at a time, the
+sums by charge, and the few largest differences.
 """
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from schemas.money import exact
 from schemas.period import Period
@@ -23,22 +23,14 @@ State = Literal["more", "less", "same", "new", "gone", "other_currency", "failed
 be said on one side, or on both."""
 
 
-class Rerated(NamedTuple):
-    """A rating, and the totals by category that it was made of."""
-
-    rated: Rated
-    used: Mapping[str, int | Decimal]
-
-
 class Side(NamedTuple):
-    """A statement before or after: its total, its amounts by charge, what could not be priced, and the usage."""
+    """A statement before or after: its total, its amounts by charge, and what could not be priced."""
 
     contract: str
     total: Decimal
     currency: str
     charges: Mapping[str, Decimal]
     failures: tuple[RatingFailure, ...]
-    used: Mapping[str, int | Decimal]
 
 
 class Compared(NamedTuple):
@@ -81,38 +73,19 @@ class Compared(NamedTuple):
         return {charge: (before.get(charge, ZERO), after.get(charge, ZERO)) for charge in {**before, **after}}
 
 
-_NOTHING: Final = Side("", ZERO, "", {}, (), {})
+_NOTHING: Final = Side("", ZERO, "", {}, ())
 
 
-def compared(before: Iterable[Rerated], after: Iterable[Rerated]) -> Iterator[Compared]:
-    """Merge two streams of ratings, both by period and ascending organisation."""
-    olds, news = iter(before), iter(after)
-    old, new = next(olds, None), next(news, None)
-    while old is not None or new is not None:
-        place = min(_place(one) for one in (old, new) if one is not None)
-        left = old if old is not None and _place(old) == place else None
-        right = new if new is not None and _place(new) == place else None
-        yield Compared(place[1], place[0], _side(left), _side(right))
-        if left is not None:
-            old = next(olds, None)
-        if right is not None:
-            new = next(news, None)
-
-
-def _place(one: Rerated) -> tuple[Period, int]:
-    return one.rated.period, one.rated.org_id
-
-
-def _side(one: Rerated | None) -> Side | None:
-    if one is None:
+def side_of(rated: Rated | None) -> Side | None:
+    """Return what is compared of a rating that was made in this process."""
+    if rated is None:
         return None
-    rated = one.rated
     statement = rated.rating.statement if rated.rating is not None else None
     charges: dict[str, Decimal] = {}
     with exact():
         for line in statement.lines if statement is not None else ():
             charges[line.charge] = charges.get(line.charge, ZERO) + line.amount
-    return Side(rated.contract, rated.total, rated.currency, charges, rated.failures, one.used)
+    return Side(rated.contract, rated.total, rated.currency, charges, rated.failures)
 
 
 @dataclass(slots=True)
@@ -122,10 +95,10 @@ class Sums:
     before: Decimal = ZERO
     after: Decimal = ZERO
 
-    def add(self, before: Decimal, after: Decimal) -> None:
-        """Add a pair. Call it inside `exact()`."""
-        self.before += before
-        self.after += after
+    def add(self, other: "Sums") -> None:
+        """Add other sums. Call it inside `exact()`."""
+        self.before += other.before
+        self.after += other.after
 
     @property
     def difference(self) -> Decimal:
@@ -134,9 +107,13 @@ class Sums:
             return self.after - self.before
 
 
+_Item = tuple[Decimal, int, int, int, Compared]
+"""How large a difference is; of two alike the one of the earlier period and lower organisation is the larger."""
+
+
 @dataclass(slots=True)
 class Findings:
-    """What was found, counted while comparisons pass by. `top` is how many of the largest differences are kept."""
+    """What was found. `top` is how many of the largest differences are kept, of each currency."""
 
     top: int
     states: Counter[State] = field(default_factory=Counter)
@@ -146,47 +123,63 @@ class Findings:
     """By currency and charge."""
     failures: Counter[str] = field(default_factory=Counter)
     """By reason, each as often as it is told."""
-    read_between: int = 0
-    """Statements whose usage changed between the two readings: their differences are not of prices alone."""
-    _largest: dict[str, list[tuple[Decimal, int, int, Compared]]] = field(default_factory=dict)
-    _count: int = 0
+    _largest: dict[str, list[_Item]] = field(default_factory=dict)
 
-    def follow(self, comparisons: Iterable[Compared]) -> Iterator[Compared]:
-        """Pass comparisons on, counting them."""
-        for one in comparisons:
-            self._add(one)
-            yield one
-
-    def largest(self, currency: str) -> list[Compared]:
-        """Return the largest differences in a currency, the largest first."""
-        return [one for *_, one in sorted(self._largest.get(currency, ()), reverse=True)]
-
-    def _add(self, one: Compared) -> None:
+    def add(self, one: Compared) -> None:
+        """Count one comparison."""
         state = one.state
-        self._count += 1
         self.states[state] += 1
-        for failure in failures_of(one):
-            self.failures[failure[1].reason] += 1
-        if one.before and one.after and one.before.used != one.after.used:
-            self.read_between += 1
+        for _, failure in failures_of(one):
+            self.failures[failure.reason] += 1
         if state == "failed":
             return  # half a statement is no amount
         with exact():
             for side, is_after in ((one.before, False), (one.after, True)):
                 if side is None:
                     continue
-                total = self.totals.setdefault(side.currency, Sums())
-                total.add(*((ZERO, side.total) if is_after else (side.total, ZERO)))
+                _sum(self.totals, side.currency, side.total, is_after=is_after)
                 for charge, amount in side.charges.items():
-                    sums = self.charges.setdefault((side.currency, charge), Sums())
-                    sums.add(*((ZERO, amount) if is_after else (amount, ZERO)))
+                    _sum(self.charges, (side.currency, charge), amount, is_after=is_after)
         if one.difference:
-            kept = self._largest.setdefault(one.currency, [])
-            item = (abs(one.difference), -self._count, one.org_id, one)
-            if len(kept) < self.top:
-                heapq.heappush(kept, item)
-            elif self.top:
-                heapq.heappushpop(kept, item)
+            start, end = (-int(when.timestamp()) for when in (one.period.start, one.period.end))
+            self._keep(one.currency, (abs(one.difference), start, end, -one.org_id, one))
+
+    def join(self, other: "Findings") -> None:
+        """Add what was found of other statements."""
+        self.states.update(other.states)
+        self.failures.update(other.failures)
+        with exact():
+            for currency, sums in other.totals.items():
+                self.totals.setdefault(currency, Sums()).add(sums)
+            for place, sums in other.charges.items():
+                self.charges.setdefault(place, Sums()).add(sums)
+        for currency, items in other._largest.items():
+            for item in items:
+                self._keep(currency, item)
+
+    def largest(self, currency: str) -> list[Compared]:
+        """Return the largest differences in a currency, the largest first."""
+        return [item[-1] for item in sorted(self._largest.get(currency, ()), reverse=True)]
+
+    def _keep(self, currency: str, item: _Item) -> None:
+        kept = self._largest.setdefault(currency, [])
+        if len(kept) < self.top:
+            heapq.heappush(kept, item)
+        elif self.top:
+            heapq.heappushpop(kept, item)
+
+
+K = TypeVar("K")
+
+
+def _sum(sums: dict[K, Sums], key: K, amount: Decimal, *, is_after: bool) -> None:
+    found = sums.get(key)
+    if found is None:
+        found = sums[key] = Sums()
+    if is_after:
+        found.after += amount
+    else:
+        found.before += amount
 
 
 def failures_of(one: Compared) -> list[tuple[str, RatingFailure]]:

@@ -26,6 +26,7 @@ from schemas.statements import OrgUsage, RatingFailure
 from sinks.store import Store
 from tally.account_chain import Chain
 from tally.accounts import latest_accounts
+from tally.interims import Interim, read_interims, with_interims
 from tally.usage_reading import MINUTE, read_detailed_usage
 from tally.usage_sql import Grain, Need, snapshot_id
 
@@ -48,6 +49,8 @@ class Work(NamedTuple):
     needs: Mapping[str, Asked] = NO_NEEDS
     cuts: Sequence[dt.datetime] = ()
     """How the usage was read."""
+    interims: tuple[Interim, ...] = ()
+    """What was billed of the period before; the account says so too."""
 
 
 @dataclass(slots=True)
@@ -94,16 +97,17 @@ def work_by_period(
     *,
     done: Callable[[Period, OrgUsage], bool] | None = None,
     window: dt.timedelta = MINUTE,
+    billed_before: bool = True,
 ) -> Iterator[Iterator[Work]]:
     """Yield, period by period in order, what is to be rated, by ascending organisation.
 
     A period's accounts are read when it is begun: what the period before it left has to be kept by then. A fee is owed
     without any usage, so an organisation with a contract of its own is rated in any case; one that is rated by
     everyone's contract ("*") is known by its usage alone: without any, nothing says that it exists. `done` says of a
-    period and usage that they need no rating.
+    period and usage that they need no rating. Without `billed_before` nobody looks at interim statements.
     """
     for period, members in periods_of(contracts, month, org_id).items():
-        yield _work_in(_Reading(store, book, contracts, period, members, window), org_id, done)
+        yield _work_in(Reading(store, book, contracts, period, members, window), org_id, done, billed_before)
 
 
 def work_of(
@@ -114,9 +118,10 @@ def work_of(
     org_id: int | None = None,
     *,
     window: dt.timedelta = MINUTE,
+    billed_before: bool = True,
 ) -> Iterator[Work]:
     """Yield what is to be rated in one row, for those who keep nothing: periods open with what was kept before."""
-    for works in work_by_period(store, book, contracts, month, org_id, window=window):
+    for works in work_by_period(store, book, contracts, month, org_id, window=window, billed_before=billed_before):
         yield from works
 
 
@@ -127,25 +132,59 @@ def by_window(store: Store, work: Work, window: dt.timedelta = MINUTE) -> Work:
     return work if found is None else work._replace(usage=found)
 
 
-def _work_in(
-    reading: "_Reading", org_id: int | None, done: Callable[[Period, OrgUsage], bool] | None
-) -> Iterator[Work]:
-    book, contracts, period = reading.book, reading.contracts, reading.period
-    accounts = latest_accounts(reading.store, period.start, org_id)
-    chain = Chain(book, contracts, partial(_used, reading.store))
-    for usage in reading.usage(org_id):
-        if done is not None and done(period, usage):
-            continue
-        work = Work(usage, period, NEW, None, reading.asked, reading.cuts)
-        found = terms(book, contracts, usage.org_id, period)
+class Openings:
+    """What a period's work begins with beside usage, for one book and its contracts: accounts, and earlier bills."""
+
+    def __init__(
+        self, store: Store, book: PriceBook, contracts: Contracts, period: Period, org_id: int | None, billed: bool
+    ) -> None:
+        self._book, self._contracts, self._period = book, contracts, period
+        self.interims = (
+            read_interims(store, period.start, period.end, None if org_id is None else [org_id]) if billed else {}
+        )
+        self._accounts = latest_accounts(store, period.start, org_id)
+        self._chain = Chain(book, contracts, partial(_used, store))
+
+    def work(self, usage: OrgUsage, needs: Mapping[str, Asked], cuts: Sequence[dt.datetime]) -> Work:
+        """Return the work of an organisation, whose usage was read as `needs` and `cuts` say."""
+        period = self._period
+        work = Work(usage, period, NEW, None, needs, cuts)
+        found = terms(self._book, self._contracts, usage.org_id, period)
         if isinstance(found, Terms) and remembers(found):
-            stored = accounts.get((usage.org_id, found.contract.id))
-            opening = chain.opening(found, usage.org_id, period, stored)
+            stored = self._accounts.get((usage.org_id, found.contract.id))
+            opening = self._chain.opening(found, usage.org_id, period, stored)
             if isinstance(opening, RatingFailure):
                 work = work._replace(failure=opening)
             else:
                 work = work._replace(account=opening)
-        yield work
+        if before := self.interims.get(usage.org_id):
+            work = _billed_before(work, found, before)
+        return work
+
+
+def _work_in(
+    reading: "Reading", org_id: int | None, done: Callable[[Period, OrgUsage], bool] | None, billed_before: bool
+) -> Iterator[Work]:
+    period = reading.period
+    openings = Openings(reading.store, reading.book, reading.contracts, period, org_id, billed_before)
+    for usage in reading.usage(org_id, openings.interims):
+        if done is None or not done(period, usage):
+            yield openings.work(usage, reading.asked, reading.cuts)
+
+
+def _billed_before(work: Work, found: Terms | RatingFailure, before: tuple[Interim, ...]) -> Work:
+    """Return the work with what interim statements billed; a failure where the statement cannot take it off."""
+    if isinstance(found, RatingFailure):  # which rating comes to as well
+        return work
+    for one in before:
+        if one.currency != found.plan.currency and work.failure is None:
+            detail = (
+                f"{one.name(found.contract.id, work.period)} billed {one.currency}, and contract {found.contract.id} "
+                f"bills {found.plan.currency}: a statement cannot take off another currency"
+            )
+            failure = RatingFailure(work.usage.org_id, work.period, "currency_mismatch", "", detail)
+            work = work._replace(failure=failure)
+    return work._replace(account=with_interims(work.account, before, found.contract.id, work.period), interims=before)
 
 
 def _used(store: Store, org_id: int, start: dt.datetime, end: dt.datetime) -> bool:
@@ -161,7 +200,7 @@ LIMIT 1
 """
 
 
-class _Reading:
+class Reading:
     """The reading of one period: whose usage, in which parts."""
 
     def __init__(
@@ -176,30 +215,48 @@ class _Reading:
         self.store, self.period, self.members, self.window = store, period, members, window
         self.book, self.contracts = book, contracts
         self.asked = _asked(book, contracts, period, members)
-        self.needs = {category: _told(need) for category, need in self.asked.items()}
         self.cuts = _cuts(book, contracts, period, members)
 
-    def usage(self, org_id: int | None) -> Iterator[OrgUsage]:
-        """Yield the usage of everyone who is billed for the period, and that of those who used nothing."""
-        own = sorted(self.members.own)
-        asked = sorted(self.members.own | self.members.watched)
-        if org_id is not None:
-            used = self._read(org_id)
-        elif not (self.members.everyone or self.members.everyone_watched) and len(asked) <= FEW:
-            used = (usage for org in asked for usage in self._read(org))
-        else:
-            used = self._read(None)
-        yield from with_the_unused((usage for usage in used if self._billed(usage.org_id)), own)
+    def usage(self, org_id: int | None, billed: Iterable[int]) -> Iterator[OrgUsage]:
+        """Yield the usage of everyone who is billed for the period, and that of those who used nothing.
 
-    def _read(self, org_id: int | None) -> Iterator[OrgUsage]:
-        needed = {category: need for category, need in self.needs.items() if need != Need()}
-        return read_detailed_usage(self.store, self.period, needed, self.cuts, org_id, self.window)
+        `billed` are those who were billed before: they are there also where all their usage was taken back.
+        """
+        own = sorted(self.members.own.union(org for org in billed if self.bills(org)))
+        used = read_used(self.store, self.period, [self.members], self.asked, self.cuts, org_id, self.window)
+        yield from with_the_unused((usage for usage in used if self.bills(usage.org_id)), own)
 
-    def _billed(self, org_id: int) -> bool:
+    def bills(self, org_id: int) -> bool:
+        """Say whether an organisation that used something is billed for the period, or watched in it."""
         if org_id in self.members.own or org_id in self.members.watched:
             return True
         everyone = self.members.everyone or self.members.everyone_watched
         return everyone and org_id not in self.contracts.by_org
+
+
+def read_used(
+    store: Store,
+    period: Period,
+    members: Sequence[Members],
+    asked: Mapping[str, Asked],
+    cuts: Sequence[dt.datetime],
+    org_id: int | None,
+    window: dt.timedelta,
+) -> Iterator[OrgUsage]:
+    """Yield the usage of a period of those who may be billed by any of several contracts, by ascending organisation."""
+    needed = {category: need for category, need in ((c, _told(a)) for c, a in asked.items()) if need != Need()}
+
+    def read(org: int | None) -> Iterator[OrgUsage]:
+        return read_detailed_usage(store, period, needed, cuts, org, window)
+
+    few = sorted({org for each in members for org in each.own | each.watched})
+    if org_id is not None:
+        yield from read(org_id)
+    elif any(each.everyone or each.everyone_watched for each in members) or len(few) > FEW:
+        yield from read(None)
+    else:
+        for org in few:
+            yield from read(org)
 
 
 def with_the_unused(used: Iterable[OrgUsage], own: Iterable[int]) -> Iterator[OrgUsage]:

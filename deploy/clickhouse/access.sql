@@ -18,10 +18,20 @@ GRANT SELECT ON tally.* TO tally_writer;
 GRANT INSERT ON tally.remeter_parts TO tally_writer;
 GRANT INSERT ON tally.remeter_decisions TO tally_writer;
 GRANT INSERT ON tally.remetered_letters TO tally_writer;
+-- `tally controls`, `tally source`, `tally deadletters replay`.
+GRANT INSERT ON tally.control_totals TO tally_writer;
+GRANT INSERT ON tally.control_instances TO tally_writer;
+GRANT INSERT ON tally.control_reads TO tally_writer;
+GRANT INSERT ON tally.control_dead_letters TO tally_writer;
+GRANT INSERT ON tally.retired_topics TO tally_writer;
+GRANT INSERT ON tally.replays TO tally_writer;
 
--- The rater: reads usage, writes statements and what reconciliation found.
+-- The rater: reads usage, writes statements, what goes with them, and what reconciliation found.
 GRANT SELECT ON tally.* TO tally_rater;
 GRANT INSERT ON tally.statements TO tally_rater;
+GRANT INSERT ON tally.interim_statements TO tally_rater;
+GRANT INSERT ON tally.accounts TO tally_rater;
+GRANT INSERT ON tally.rating_failures TO tally_rater;
 GRANT INSERT ON tally.reconciliations TO tally_rater;
 
 -- Analysts: read, with a limit on what one question may cost, so that none of them slows the writers down.
@@ -42,6 +52,9 @@ CREATE USER IF NOT EXISTS tally_analyst IDENTIFIED WITH sha256_password BY {anal
 
 -- Optional: an analyst of one organisation, who sees its rows and no others. Views read as the one who asks, so a policy
 -- on the tables holds in them too. dead_letters have no organisation (many have none that could be read): no grant.
--- CREATE ROW POLICY IF NOT EXISTS org_42 ON tally.usage_windows USING org_id = 42 TO analyst_42;
--- CREATE ROW POLICY IF NOT EXISTS org_42 ON tally.kept_events USING org_id = 42 TO analyst_42;
--- CREATE ROW POLICY IF NOT EXISTS org_42 ON tally.statements USING org_id = 42 TO analyst_42;
+-- The first policy on a table hides all its rows from everybody it does not name: hence the second, without which a
+-- rating would find no usage.
+-- CREATE ROW POLICY IF NOT EXISTS org_42 ON tally.usage_windows, tally.kept_events, tally.statements,
+--     tally.interim_statements, tally.accounts, tally.rating_failures USING org_id = 42 TO analyst_42;
+-- CREATE ROW POLICY IF NOT EXISTS all_rows ON tally.usage_windows, tally.kept_events, tally.statements,
+--     tally.interim_statements, tally.accounts, tally.rating_failures USING 1 TO ALL EXCEPT analyst_42;

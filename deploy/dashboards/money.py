@@ -1,9 +1,21 @@
-"""The money: what was spent, what nobody has priced, what differs; asked of the tables themselves."""
+"""The money: what was spent, what nobody has priced, what differs; asked of the tables, and of the rater's metrics."""
 
 from typing import Final
 
 from deploy.dashboards import queries
+from deploy.dashboards.flow import CHOSEN, COMPLETENESS
 from deploy.dashboards.panels import Choice, Dashboard, Panel, Row
+
+COMPLETE: Final = COMPLETENESS.replace(CHOSEN, "")
+"""Of all topics: money is not chosen by topic."""
+
+
+def _now(title: str, meaning: str, promql: str, unit: str = "short", limits: tuple[float, ...] = ()) -> Panel:
+    return Panel(title, meaning, ((promql, ""),), "stat", unit, limits=limits, width=6, height=4)
+
+
+def _each_second_of_rating(metric: str) -> str:
+    return f"sum(rate({metric}[1h])) / (sum(rate(tally_rating_duration_seconds_sum[1h])) > 0)"
 
 
 def _stat(title: str, meaning: str, sql: str, unit: str = "short", limits: tuple[float, ...] = ()) -> Panel:
@@ -43,6 +55,76 @@ SPEND: Final = Row(
         _table("Total", "By currency: the sum of the statements that are kept now.", queries.TOTALS, 8),
         _table("By category", "Amounts of the lines. Fees are of no category.", queries.BY_CATEGORY, 8),
         _table("Largest organisations", "By the total of their statements.", queries.LARGEST, 8),
+    ),
+)
+
+RATING: Final = Row(
+    "The rater",
+    (
+        _now(
+            "Raters ready",
+            "Those that stay, and whose last pass could rate. A rater that is a Job has no such page.",
+            "sum(tally_rating_ready)",
+        ),
+        _now(
+            "Since the last pass that rated",
+            "Also one that found usage without a price. Statements are as old as this.",
+            "time() - max(last_over_time(tally_rating_time_seconds[3d]))",
+            "s",
+            (1_200, 3_600),
+        ),
+        _now(
+            "Usage without a price",
+            "Failures of the last pass over each month: usage that is in no bill.",
+            "sum(max by (month, reason) (tally_rating_failures)) or vector(0)",
+            limits=(1,),
+        ),
+        _now(
+            "Rated behind complete usage",
+            "How much further usage is complete than it was when it was rated: about the time between two passes.",
+            f"max(tally_rating_delay_seconds) - max({COMPLETE})",
+            "s",
+            (1_800, 3_600),
+        ),
+        Panel(
+            "Rated usage is complete to",
+            "Age of the instant to which the usage that was rated last is complete.",
+            (("max(tally_rating_delay_seconds)", "rated"), (f"max({COMPLETE})", "counted")),
+            unit="s",
+        ),
+        Panel(
+            "Failures, by month and reason",
+            "`tally rate --period MONTH` names each; the log of the rater names a new one once.",
+            (("max by (month, reason) (tally_rating_failures) > 0", "{{month}} {{reason}}"),),
+            limits=(1,),
+        ),
+        Panel(
+            "Passes an hour, by how they ended",
+            "Rated, incomplete (some usage has no price), stopped, or what a failed one failed by.",
+            (("sum by (result) (increase(tally_rating_passes_total[1h]))", "{{result}}"),),
+        ),
+        Panel(
+            "Statements an hour, by what became of them",
+            "Written where they say something new; superseded by a newer book or by more usage read.",
+            (("sum by (outcome) (increase(tally_rating_statements_total[1h]))", "{{outcome}}"),),
+        ),
+        Panel(
+            "How long a pass takes",
+            "Half of the passes of the last hour, and 99 % of them, took at most so long.",
+            (
+                ("histogram_quantile(0.5, sum by (le) (rate(tally_rating_duration_seconds_bucket[1h])))", "p50"),
+                ("histogram_quantile(0.99, sum by (le) (rate(tally_rating_duration_seconds_bucket[1h])))", "p99"),
+            ),
+            unit="s",
+        ),
+        Panel(
+            "Rated a second of a pass",
+            "Organisations and lines of statements, of those that were rated; what is unchanged is passed over.",
+            (
+                (_each_second_of_rating("tally_rating_organisations_total"), "organisations"),
+                (_each_second_of_rating("tally_rating_lines_total"), "lines"),
+            ),
+        ),
     ),
 )
 
@@ -120,7 +202,7 @@ MONEY: Final = Dashboard(
     "tally-money",
     "Tally: the money",
     "What is billed, what is not, and whether both agree with what was counted.",
-    (SPEND, UNRATED, DIFFERENCES, USAGE),
+    (SPEND, RATING, UNRATED, DIFFERENCES, USAGE),
     (Choice("month", "Month", queries.MONTHS, sql=True, several=False),),
     since="now-30d",
     refresh="5m",

@@ -39,10 +39,12 @@ def apply(adjustments: Iterable[Adjustment], scope: Scope, sheet: Sheet) -> None
 def finish(sheet: Sheet) -> None:
     """Run what nobody listed and the account or the contract asks for, and give back what ends unused.
 
-    What interim statements billed comes off first; then the account's credit pays, then the grants.
+    What interim statements billed comes off first, all that no listed adjustment took off; then the account's credit
+    pays, then the grants.
     """
+    if sheet.account.invoiced:
+        apply([ADJUSTMENTS["already_invoiced"].model_validate({"kind": "already_invoiced"})], None, sheet)
     asked = (
-        ("already_invoiced", bool(sheet.account.invoiced)),
         ("account_credit", sheet.account.credit > 0),
         ("credits", bool(sheet.grants)),
     )

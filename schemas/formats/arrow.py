@@ -87,6 +87,18 @@ def rows(value: bytes) -> list[tuple[bytes, JsonObject]] | Rejected:
     return [(canonical_json(row, number=str).encode(), row) for row in found]
 
 
+def row_json(batch: pa.RecordBatch, row: int) -> bytes:
+    """Return the JSON of one row of a batch that was read."""
+    (found,) = _objects(batch.slice(row, 1))
+    return canonical_json(found, number=str).encode()
+
+
+def plain_json(event_id: str, org: int, project: int, category: str, quantity: int, micros: int) -> bytes:
+    """Return the JSON of a row that has those columns alone, and valid cells in them."""
+    cells = (event_id, org, project, category, quantity, _instant(micros, 1_000_000))
+    return canonical_json(dict(zip(COLUMNS, cells, strict=False))).encode()
+
+
 def _limit(rows: int, size: int) -> None:
     if rows > MAX_ROWS or size > MAX_UNPACKED:
         raise ArrowUnreadable(f"{rows} rows in {size} bytes; a value may hold {MAX_ROWS} in {MAX_UNPACKED}")

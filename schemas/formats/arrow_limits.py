@@ -17,15 +17,15 @@ MAX_ROWS: Final = 1 << 20
 """Rows of one value."""
 MAX_UNPACKED: Final = 256 << 20
 """Bytes of one value once it is unpacked; of its rows too, where several share what they point at."""
-_CELL: Final = 16
+CELL: Final = 16
 """Bytes that a cell counts for, beside its text."""
 
 # Message.header_type and slots of the tables, as the format's Message.fbs numbers them.
-_DICTIONARY_BATCH: Final = 2
-_RECORD_BATCH: Final = 3
-_HEADER_TYPE, _HEADER = 1, 2
-_DICTIONARY_DATA = 1
-_LENGTH, _BUFFERS, _COMPRESSION = 0, 2, 3
+DICTIONARY_BATCH: Final = 2
+RECORD_BATCH: Final = 3
+VERSION, HEADER_TYPE, HEADER, BODY_LENGTH = range(4)
+DICTIONARY_DATA: Final = 1
+LENGTH, NODES, BUFFERS, COMPRESSION = range(4)
 
 
 class Claims(NamedTuple):
@@ -49,36 +49,36 @@ def claims(value: bytes) -> Claims:
 
 
 def _claims_of(metadata: bytes, body: pa.Buffer | None) -> Claims:
-    root = _uint32(metadata, 0)
-    kind = _field(metadata, root, _HEADER_TYPE)
-    header = _field(metadata, root, _HEADER)
-    if kind is None or header is None or metadata[kind] not in {_DICTIONARY_BATCH, _RECORD_BATCH}:
+    root = uint32_at(metadata, 0)
+    kind = field_of(metadata, root, HEADER_TYPE)
+    header = field_of(metadata, root, HEADER)
+    if kind is None or header is None or metadata[kind] not in {DICTIONARY_BATCH, RECORD_BATCH}:
         return Claims(0, 0)
-    batch: int | None = _target(metadata, header)
-    is_rows = metadata[kind] == _RECORD_BATCH
+    batch: int | None = target_of(metadata, header)
+    is_rows = metadata[kind] == RECORD_BATCH
     if not is_rows:
-        data = _field(metadata, _target(metadata, header), _DICTIONARY_DATA)
-        batch = None if data is None else _target(metadata, data)
+        data = field_of(metadata, target_of(metadata, header), DICTIONARY_DATA)
+        batch = None if data is None else target_of(metadata, data)
     if batch is None:
         return Claims(0, 0)
-    length, buffers = _field(metadata, batch, _LENGTH), _field(metadata, batch, _BUFFERS)
-    rows = 0 if length is None or not is_rows else max(0, _int64(metadata, length))
+    length, buffers = field_of(metadata, batch, LENGTH), field_of(metadata, batch, BUFFERS)
+    rows = 0 if length is None or not is_rows else max(0, int64_at(metadata, length))
     if buffers is None:
         return Claims(rows, 0)
-    compressed = _field(metadata, batch, _COMPRESSION) is not None
-    vector = _target(metadata, buffers)
+    compressed = field_of(metadata, batch, COMPRESSION) is not None
+    vector = target_of(metadata, buffers)
     content = b"" if body is None else memoryview(body)
     size = 0
-    for i in range(_uint32(metadata, vector)):
+    for i in range(uint32_at(metadata, vector)):
         start, stored = struct.unpack_from("<qq", metadata, vector + 4 + 16 * i)
         if stored > 0:
             # A compressed buffer starts with its own length; -1 says that this one is stored as it is.
-            claimed = _int64(content, start) if compressed and stored >= 8 else -1
+            claimed = int64_at(content, start) if compressed and stored >= 8 else -1
             size += stored if claimed < 0 else claimed
     return Claims(rows, size)
 
 
-def _field(metadata: bytes, table: int, slot: int) -> int | None:
+def field_of(metadata: bytes, table: int, slot: int) -> int | None:
     """Return where a field of a flatbuffer table is, None where the table leaves it out."""
     (back,) = struct.unpack_from("<i", metadata, table)
     entry = 4 + 2 * slot
@@ -89,16 +89,19 @@ def _field(metadata: bytes, table: int, slot: int) -> int | None:
     return table + offset if offset else None
 
 
-def _target(metadata: bytes, place: int) -> int:
-    return place + _uint32(metadata, place)
+def target_of(metadata: bytes, place: int) -> int:
+    """Return the place that the offset at a place points to."""
+    return place + uint32_at(metadata, place)
 
 
-def _uint32(metadata: bytes, place: int) -> int:
+def uint32_at(metadata: bytes, place: int) -> int:
+    """Return the number in four bytes."""
     found: int = struct.unpack_from("<I", metadata, place)[0]
     return found
 
 
-def _int64(content: bytes | memoryview, place: int) -> int:
+def int64_at(content: bytes | memoryview, place: int) -> int:
+    """Return the signed number in eight bytes."""
     found: int = struct.unpack_from("<q", content, place)[0]
     return found
 
@@ -109,7 +112,7 @@ def size_of_rows(column: pa.Array) -> int:
     Dictionary entries and string views can stand in any number of rows, and columns can share their data.
     """
     kind = column.type
-    size = _CELL * len(column)
+    size = CELL * len(column)
     if pa.types.is_dictionary(kind):
         places = column.indices.drop_null().to_numpy()
         return size + int(_lengths(column.dictionary)[places].sum(dtype=np.int64))
@@ -123,7 +126,7 @@ def size_of_rows(column: pa.Array) -> int:
 def at_most(column: pa.Array) -> int:
     """Return a number that `size_of_rows` does not exceed, without a look at the cells where that is possible."""
     kind = column.type
-    size = _CELL * len(column)
+    size = CELL * len(column)
     if pa.types.is_integer(kind) or pa.types.is_timestamp(kind):
         return size
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):

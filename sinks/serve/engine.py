@@ -12,6 +12,7 @@ import chdb
 from chdb import ChdbError
 
 from sinks import embedded
+from sinks.leftovers import Clean
 from sinks.serve.problems import Problem, problem_of
 from sinks.url import EMBEDDED_DATABASE, EmbeddedUrl
 
@@ -34,7 +35,8 @@ class Handle:
     """One connection to the engine, with what is set on it; not for two threads at once."""
 
     def __init__(self, target: str) -> None:
-        self.connection: Any = chdb.connect(target)  # type: ignore[no-untyped-call]  # not annotated
+        # After a refused statement a handle is used again: nothing that it wrote may stand before the next answer.
+        self.connection: Any = Clean(chdb.connect(target))  # type: ignore[no-untyped-call]  # not annotated
         self.settings: dict[str, str] = {}
         self.database = ""
         self.usable = True

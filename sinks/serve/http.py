@@ -11,9 +11,10 @@ from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from sinks.serve import results
+from sinks.serve import native, results
 from sinks.serve.bodies import CHUNK, encoder, read_body, read_form, spooled
 from sinks.serve.engine import SESSION_SECONDS, Handle, literal
+from sinks.serve.frames import Frames
 from sinks.serve.problems import Problem
 from sinks.serve.statements import HEAD_BYTES, Statement, read_statement
 
@@ -57,8 +58,8 @@ class Request:
         self.url = given
         self.params = {name[6:]: value for name, value in given.items() if name.startswith("param_")}
         self.settings = {n: v for n, v in url.items() if n not in _OURS and not n.startswith("param_")}
-        if "1" in (given.get("compress"), given.get("decompress")):
-            raise Problem(48, "NOT_IMPLEMENTED", "compress and decompress are not supported; use Content-Encoding")
+        if given.get("decompress") == "1":
+            raise Problem(48, "NOT_IMPLEMENTED", "decompress is not supported; use Content-Encoding")
         self.database = given.get("database") or headers.get("X-ClickHouse-Database") or None
         self.default_format = headers.get("X-ClickHouse-Format") or given.get("default_format") or "TabSeparated"
         self.query_id = given.get("query_id") or secrets.token_hex(16)
@@ -211,10 +212,14 @@ class Handler(BaseHTTPRequestHandler):
         statement, sql = request.statement, request.text()
         name = statement.format or request.default_format
         chunks = results.run(handle, sql, statement, name, request.params)
+        flags = name == "Native" and native.wants_flags(request.url.get("client_protocol_version", ""))
+        if flags:
+            chunks = native.flagged(chunks)
         # An error that comes early is still told by the status; a later one can only be told by the tag.
         first = list(_until(chunks, CHUNK))
         if not first and statement.has_result and name == "Native":
-            first = [results.empty_block(handle, sql, statement, request.params)]
+            empty = iter([results.empty_block(handle, sql, statement, request.params)])
+            first = list(native.flagged(empty) if flags else empty)
         shown = name if statement.has_result else None
         chunks = chain(first, chunks)
         if request.url.get("wait_end_of_query") == "1":
@@ -228,10 +233,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _stream(self, request: Request, shown: str | None, chunks: Iterable[bytes]) -> None:
         self._head(200, request, shown=shown)
-        packer = None
-        if request.url.get("enable_http_compression") == "1":
+        packer: tuple[str, Any] | None = None
+        if request.url.get("compress") == "1":
+            packer = "", Frames()
+        elif request.url.get("enable_http_compression") == "1":
             packer = encoder(self.headers.get("Accept-Encoding", ""))
-        if packer:
+        if packer and packer[0]:
             self.send_header("Content-Encoding", packer[0])
         # A client recognises an error in the middle of the answer by this tag, which no data can contain by accident.
         tag = secrets.token_hex(8)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from chdb import ChdbError
 
 from sinks.serve.engine import Handle
+from sinks.serve.native import after_text, read_varint
 from sinks.serve.problems import problem_of
 from sinks.serve.statements import Statement
 
@@ -32,12 +33,21 @@ _BLOCKWISE: Final = frozenset(
 )
 """Formats without header and footer, whose blocks may be written one after the other."""
 _ARROW: Final = frozenset({"Arrow", "ArrowStream"})
+_HEADER_LINES: Final = {
+    **dict.fromkeys(("TabSeparatedWithNames", "TSVWithNames", "JSONCompactEachRowWithNames"), 1),
+    **dict.fromkeys(
+        ("TabSeparatedWithNamesAndTypes", "TSVWithNamesAndTypes", "JSONCompactEachRowWithNamesAndTypes"), 2
+    ),
+}
+"""Formats whose blocks begin with so many lines of header. In none of them can a name have a line end of its own."""
+_HEADER_TEXTS: Final = {"RowBinaryWithNames": 1, "RowBinaryWithNamesAndTypes": 2}
+"""Formats whose blocks begin with the number of columns and so many texts for each."""
 
 
 def run(handle: Handle, sql: bytes, statement: Statement, name: str, params: dict[str, str]) -> Iterator[bytes]:
     """Run a statement and yield its answer in the format `name`, chunk by chunk; raises Problem, also in between.
 
-    Formats with a header or a footer other than Arrow's are built whole in memory before the first chunk.
+    Formats with a footer other than Arrow's are built whole in memory before the first chunk, as is CSV with names.
     """
     text = sql.decode(errors="surrogateescape")
     blockwise = name in _BLOCKWISE and handle.settings.get("output_format_json_array_of_rows", "0") == "0"
@@ -46,6 +56,8 @@ def run(handle: Handle, sql: bytes, statement: Statement, name: str, params: dic
     elif blockwise or name in _ARROW:
         chunks = _blocks(handle, text, name, params)
         yield from _arrow(handle, sql, name, params, chunks) if name in _ARROW else chunks
+    elif name in _HEADER_LINES or name in _HEADER_TEXTS:
+        yield from _headed(handle, sql, name, params, _blocks(handle, text, name, params))
     else:
         yield from _whole(handle, sql, name, params)
 
@@ -97,6 +109,32 @@ def _arrow(handle: Handle, sql: bytes, name: str, params: dict[str, str], chunks
         return
     writer.close()
     yield sink.take()
+
+
+def _headed(handle: Handle, sql: bytes, name: str, params: dict[str, str], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Leave out the header that the engine puts before each block, but for the first."""
+    header: bytes | None = None
+    for chunk in chunks:
+        if header is None:
+            header = chunk[: _header_size(name, chunk)]
+            yield chunk
+        else:
+            yield chunk.removeprefix(header)
+    if header is None:
+        # Without a block there is no header either: the same query as a whole answers with one.
+        yield from _whole(handle, sql, name, params)
+
+
+def _header_size(name: str, chunk: bytes) -> int:
+    at = 0
+    if name in _HEADER_LINES:
+        for _ in range(_HEADER_LINES[name]):
+            at = chunk.index(b"\n", at) + 1
+        return at
+    columns, at = read_varint(chunk, at)
+    for _ in range(columns * _HEADER_TEXTS[name]):
+        at = after_text(chunk, at)
+    return at
 
 
 class _Drain(io.RawIOBase):

@@ -14,15 +14,16 @@ from schemas.catalogue import load_catalogue
 from schemas.errors import RatingError, SettingsError
 from schemas.period import Period
 from schemas.verdicts import MAX_ID
-from sinks.store import Store, open_store
+from sinks.store import open_store
 from tally.commands.options import JsonOption, StoreOption
 from tally.json_rows import print_json_rows
 from tally.output import print_table, progress_bar, say
-from tally.rated import Prices, rate_here
+from tally.paired_work import pairs_of
+from tally.rated import Prices
 from tally.rating import Known, read_known
 from tally.settings import load_settings
-from tally.simulation import Compared, Findings, Rerated, Side, State, Sums, compared, failures_of
-from tally.work import Work, by_window, work_of
+from tally.simulated import Part, Trial, simulate
+from tally.simulation import Compared, Findings, Side, State, Sums, failures_of
 
 TOLD_FAILURES: Final = 1_000
 """Failures that are told one by one."""
@@ -57,20 +58,23 @@ def command(
     top: Annotated[
         int, typer.Option("--top", metavar="N", help="Show so many of the largest differences.", min=0, max=10_000)
     ] = 20,
+    processes: Annotated[
+        int, typer.Option("--processes", metavar="N", min=1, max=256, help="Rate in so many processes.")
+    ] = 1,
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Rate real usage under another price book or contracts: who would pay more, who less, how much.
 
-    The month's usage is rated twice: by the price book and contracts in the settings, and by those to be tried; what
-    is not given stays as it is. Nothing is kept. What cannot be priced on either side is told by name, is in no total,
-    and makes the exit status 1. JSON has every statement, and what each charge comes to.
+    The month's usage is read once and rated twice: by the price book and contracts in the settings, and by those to
+    be tried; what is not given stays as it is. Nothing is kept. What cannot be priced on either side is told by name,
+    is in no total, and makes the exit status 1. JSON has every statement, and what each charge comes to.
 
     For example:
 
         tally simulate --book new.yaml --period 2026-10
 
-        tally simulate --book new.yaml --contracts new-contracts.yaml --period 2026-10 --top 50
+        tally simulate --book new.yaml --contracts new-contracts.yaml --period 2026-10 --top 50 --processes 4
 
         tally simulate --book new.yaml --against prices.yaml --period 2026-10 --org 42 --json
     """
@@ -92,14 +96,13 @@ def command(
     with open_store(settings.store, create=False) as opened:
         opened.check_version()
         known = read_known(opened)
-        sides = (_rated(opened, prices, month, org, window) for prices in (before, after))
-        found = _told(findings.follow(compared(*sides)))
+        pairs = pairs_of(opened, before, after, month, org, window)
+        parts = simulate(pairs, Trial(before, after, top, every=as_json), opened, window, processes)
+        found = _told(parts, findings)
         if as_json:
-            _print_json(findings, found, month, known)
+            _print_json(findings, (one for part in found for _, one in part.told), month, known)
         else:
             _print_tables(findings, _watched(found), month, known)
-    if findings.read_between:
-        say(f"tally: usage of {findings.read_between:,} statements came in between: they differ by more than prices")
     if findings.failures:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(findings.failures.items()))
         told = f"{findings.failures.total():,} failures ({reasons})"
@@ -115,38 +118,31 @@ def _given(path: Path | None, name: str, flag: str) -> Path:
     return path
 
 
-def _rated(store: Store, prices: Prices, month: Period, org: int | None, window: dt.timedelta) -> Iterator[Rerated]:
-    def again(work: Work) -> Work:
-        return by_window(store, work, window)
-
-    for work in work_of(store, prices.book, prices.contracts, month, org, window=window):
-        used = {category: usage.quantity for category, usage in work.usage.categories.items()}
-        for rated in rate_here([work], prices, None, again):
-            yield Rerated(rated, used)
-
-
-def _told(comparisons: Iterable[Compared]) -> Iterator[Compared]:
-    """Pass comparisons on, and tell what could not be priced."""
+def _told(parts: Iterable[Part], findings: Findings) -> Iterator[Part]:
+    """Pass parts on, add up what was found, and tell what could not be priced."""
     told = 0
-    for one in comparisons:
-        for where, failure in failures_of(one):
-            told += 1
-            if told <= TOLD_FAILURES:
-                say(f"tally: {where}: {failure}")
-        yield one
+    for part in parts:
+        findings.join(part.findings)
+        for _, one in part.told:
+            for where, failure in failures_of(one):
+                told += 1
+                if told <= TOLD_FAILURES:
+                    say(f"tally: {where}: {failure}")
+        yield part
 
 
-def _watched(comparisons: Iterable[Compared]) -> Iterator[Compared]:
+def _watched(parts: Iterable[Part]) -> Iterator[Part]:
     with progress_bar() as bar:
         task = bar.add_task("rating", total=None)
-        for count, one in enumerate(comparisons, 1):
-            if count % 1_000 == 0:
-                bar.update(task, description=f"compared {count:,}, organisation {one.org_id}")
-            yield one
+        count = 0
+        for part in parts:
+            count += part.findings.states.total()
+            bar.update(task, description=f"compared {count:,}, organisation {part.last}")
+            yield part
 
 
-def _print_tables(findings: Findings, comparisons: Iterable[Compared], month: Period, known: Known) -> None:
-    for _ in comparisons:
+def _print_tables(findings: Findings, parts: Iterable[Part], month: Period, known: Known) -> None:
+    for _ in parts:
         pass
     if not findings.states:
         print(f"nothing to rate in {month}: no usage, and no organisation has a contract of its own")
@@ -180,7 +176,7 @@ def _row(one: Compared) -> tuple[Any, ...]:
     return (one.org_id, one.period.name, contract, before, after, _signed(one.difference, one.currency), told)
 
 
-_UNKNOWN: Final = Side("", Decimal(0), "", {}, (), {})
+_UNKNOWN: Final = Side("", Decimal(0), "", {}, ())
 
 
 def _amounts(sums: Sums, currency: str) -> tuple[str, str, str]:
@@ -236,5 +232,5 @@ def _about(findings: Findings) -> dict[str, Any]:
             for (currency, charge), sums in sorted(findings.charges.items())
         ],
         "failures": dict(sorted(findings.failures.items())),
-        "usage_changed_meanwhile": findings.read_between,
+        "usage_changed_meanwhile": 0,  # usage is read once; the field stays for those who read it
     }

@@ -1,5 +1,6 @@
 """`tally statement`: the statements that were kept, for people and machines."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,6 +9,7 @@ import typer
 
 from rater.html import page
 from rater.render import instant, is_provisional, money, shown_as_known, text_of
+from rater.shown import ShownStatement, shown
 from schemas.errors import RatingError, SettingsError
 from schemas.period import Period
 from schemas.verdicts import MAX_ID
@@ -16,7 +18,14 @@ from tally.commands.options import JsonOption, StoreOption
 from tally.json_rows import print_json_rows
 from tally.output import print_json, print_table, say
 from tally.settings import load_settings
-from tally.stored_statements import Kept, Listed, list_statements, read_statements
+from tally.stored_statements import (
+    Kept,
+    Listed,
+    list_statements,
+    read_interim_statements,
+    read_statements,
+    read_unrated,
+)
 
 TABLE_ROWS: Final = 1_000
 """Statements that the table shows: it is held in memory, and read by a person."""
@@ -48,11 +57,19 @@ def statement() -> None:
 def listing(period: MonthOption, org: OrgOption = None, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List the statements of a month: organisation, contract, total, and whether they can still change.
 
+    Interim statements, which were billed before their period ended, stand with
+    their number before the period's own, which takes them off. A period that
+    could not be rated is there with the reason; a statement of an earlier rating
+    then stands as it was, and says so.
+
     For example:
 
         tally statement list --period 2026-11
     """
-    columns = ("org_id", "contract", "period_start", "period_end", "lines", "total", "currency", "state", "rated_at")
+    columns = (
+        *("org_id", "contract", "period_start", "period_end", "interim"),
+        *("lines", "total", "currency", "state", "rated_at"),
+    )
     month = Period.parse(period)
     with open_store(load_settings(store=store).store, create=False) as opened:
         opened.check_version()
@@ -70,13 +87,18 @@ def listing(period: MonthOption, org: OrgOption = None, store: StoreOption = Non
 
 
 def _row(one: Listed) -> tuple[Any, ...]:
-    state = "provisional" if one.provisional else "complete"
-    total = money(one.total, one.currency)
+    state = "interim" if one.interim else "provisional" if one.provisional else "complete"
+    total: str | None = money(one.total, one.currency)
+    if one.failed:
+        state = f"{state}, and a later rating FAILED ({one.failed})" if one.contract else f"NOT RATED ({one.failed})"
+    if not one.contract:
+        total = None
     return (
         one.org_id,
         one.contract,
         instant(one.period.start),
         instant(one.period.end),
+        one.interim,
         one.lines,
         total,
         one.currency,
@@ -93,14 +115,23 @@ def show(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page that opens offline and prints, instead."),
     ] = None,
+    interim: Annotated[
+        int | None,
+        typer.Option("--interim", min=1, metavar="N", help="The N-th statement billed before the period ended."),
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show an organisation's statement with the arithmetic of every line, as text, JSON or an HTML page.
 
+    Where a later rating of the period failed, the statement stands as it was
+    before, and what failed is said with it.
+
     For example:
 
         tally statement show --org 42 --period 2026-11
+
+        tally statement show --org 42 --period 2026-11 --interim 1
 
         tally statement show --org 42 --period 2026-11 --html statement.html
     """
@@ -109,16 +140,21 @@ def show(
     month = Period.parse(period)
     with open_store(load_settings(store=store).store, create=False) as opened:
         opened.check_version()
-        found = list(read_statements(opened, month, org))
+        found = list(read_statements(opened, month, org)) if interim is None else []
+        early = [] if interim is None else list(read_interim_statements(opened, month, org))
+        unrated = read_unrated(opened, month, org) if not found and interim is None else []
+    if interim is not None:
+        found = _numbered(early, interim, org, period)
     if not found:
+        failed = "".join(f"; the last rating failed: {told}" for one in unrated for told in one.sentences())
         raise RatingError(
             f"organisation {org} has no statement of a period that begins in {period}: `tally rate --period {period}` "
-            "makes them, and says what could not be priced"
+            f"makes them, and says what could not be priced{failed}"
         )
     if as_json:
         print_json([{**kept.document, **_known(kept)} for kept in found])
         return
-    statements = [shown_as_known(kept.document, kept.complete_to, kept.period) for kept in found]
+    statements = [_shown(kept) for kept in found]
     if html is not None:
         _write(html, page(statements))
         say(f"wrote {html}: {len(found)} statement{'s' if len(found) > 1 else ''}")
@@ -126,8 +162,38 @@ def show(
     print("\n\n".join(text_of(one) for one in statements))
 
 
+def _numbered(early: list[Kept], number: int, org: int, period: str) -> list[Kept]:
+    found = [kept for kept in early if kept.document["interim"] == number]
+    if not found:
+        there = ", ".join(str(kept.document["interim"]) for kept in early)
+        raise RatingError(
+            f"organisation {org} has no interim statement {number} of a period that begins in {period}: "
+            + (f"it has {there}" if there else "it has none")
+        )
+    return found
+
+
+def _shown(kept: Kept) -> ShownStatement:
+    if "interim" in kept.document:
+        told = (
+            f"Billed before the end of {kept.period}, of the usage known then; the period's own statement takes it off."
+        )
+        return shown(kept.document, remarks=[told])
+    found = shown_as_known(kept.document, kept.complete_to, kept.period)
+    failed = [
+        f"A later rating failed, and this is what was said before: {told}"
+        for one in kept.failed
+        for told in one.sentences()
+    ]
+    return replace(found, warnings=(*failed, *found.warnings))
+
+
 def _known(kept: Kept) -> dict[str, Any]:
-    return {"complete_to": kept.complete_to, "provisional": is_provisional(kept.complete_to, kept.period)}
+    if "interim" in kept.document:
+        return {"complete_to": kept.complete_to}
+    failures = [{**failure, "since": one.since} for one in kept.failed for failure in one.failures]
+    provisional = is_provisional(kept.complete_to, kept.period)
+    return {"complete_to": kept.complete_to, "provisional": provisional, "failures": failures}
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,6 +7,8 @@ observer.py   the hooks that learn it: what the flow calls anyway, at ticks and 
 readings.py   the state as metric readings
 export.py     OpenTelemetry: to a collector over OTLP, and in Prometheus' text
 spans.py      traces: a span a flush
+rater.py      the same of a rater: its state, the hooks, the readings
+rating.py     a rater's endpoint and exporters; a single pass, sent to a collector
 reconciled.py what `tally reconcile` found, sent to a collector
 server.py     /metrics, /healthz, /readyz
 opening.py    what the settings ask for, put together

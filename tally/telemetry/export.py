@@ -8,7 +8,7 @@ OTEL_METRIC_EXPORT_INTERVAL, OTEL_RESOURCE_ATTRIBUTES and so on.
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -20,16 +20,17 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from schemas.usage import Flush
-from tally.telemetry.names import ABOUT, BUCKETS, OF_A_FLOW, Metric
+from tally.telemetry.names import ABOUT, BUCKETS, Metric
 from tally.telemetry.observer import FlushTimes
-from tally.telemetry.readings import READINGS, Moment
+from tally.telemetry.readings import Reading
 from tally.telemetry.spans import Spans
+
+M = TypeVar("M")
+"""What is read at a collection: a flow's moment, or a rater's."""
 
 SCOPE: Final = "tally"
 EXPORT_TIMEOUT: Final = 5
 """Seconds that one export may take, its retries included: a collector that is away holds up the end no longer."""
-FIRST: Final = next(name for name in OF_A_FLOW if ABOUT[name].kind != "histogram")
-"""The instrument that is asked first at a collection."""
 LAST_EXPORT: Final = EXPORT_TIMEOUT * 1000
 """Milliseconds for the last export, as the run ends."""
 
@@ -46,14 +47,19 @@ class Exporting:
 
     def __init__(
         self,
-        look: Callable[[], Moment],
+        look: Callable[[], M],
         process: int | None = None,
         *,
+        names: Sequence[Metric],
+        readings: Mapping[Metric, Callable[[M], Iterable[Reading]]],
         otlp_endpoint: str | None = None,
         prometheus: bool = False,
         traces: bool = False,
     ) -> None:
-        """`look` gives what is read, at each collection. Nothing is sent before the first interval has passed."""
+        """`look` gives what is read, at each collection; `readings` has every one of `names` that is no histogram.
+
+        Nothing is sent before the first interval has passed.
+        """
         about = resource(process)
         self._registry = CollectorRegistry()
         self._scraping = threading.Lock()
@@ -65,13 +71,12 @@ class Exporting:
             readers.append(PeriodicExportingMetricReader(exporter))
         self._provider = MeterProvider(readers, about, shutdown_on_exit=False)
         self._spans = Spans(f"{otlp_endpoint}/v1/traces", about, EXPORT_TIMEOUT) if traces and otlp_endpoint else None
-        self._histograms = self._instruments(look)
+        self._histograms = self._instruments(names, _Moments(look, readings))
 
-    def _instruments(self, look: Callable[[], Moment]) -> dict[Metric, Histogram]:
+    def _instruments(self, names: Sequence[Metric], moments: "_Moments[M]") -> dict[Metric, Histogram]:
         meter = self._provider.get_meter(SCOPE, version("tally-metering"))
         histograms: dict[Metric, Histogram] = {}
-        moments = _Moments(look)
-        for name in OF_A_FLOW:
+        for name in names:
             about = ABOUT[name]
             if about.kind == "histogram":
                 histograms[name] = meter.create_histogram(
@@ -109,19 +114,23 @@ class Exporting:
             closing.join(EXPORT_TIMEOUT)
 
 
-class _Moments:
+class _Moments(Generic[M]):
     """One moment for all readings of a collection, so that their sums agree; instruments are asked in their order."""
 
-    def __init__(self, look: Callable[[], Moment]) -> None:
+    def __init__(self, look: Callable[[], M], readings: Mapping[Metric, Callable[[M], Iterable[Reading]]]) -> None:
         self._look = look
-        self._moment: Moment | None = None
+        self._readings = readings
+        self._first: Metric | None = None
+        self._moment: M | None = None
 
     def reading(self, name: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         """Return what OpenTelemetry calls for an instrument."""
-        read = READINGS[name]
+        read = self._readings[name]
+        if self._first is None:
+            self._first = name
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            if self._moment is None or name == FIRST:
+            if self._moment is None or name == self._first:
                 self._moment = self._look()
             return [Observation(found.value, found.attributes) for found in read(self._moment)]
 

@@ -36,6 +36,16 @@ Metric = Literal[
     "tally.generation",  # of the rows that are written
     "tally.ready",  # what /readyz answers
     "tally.loop.age",  # since the flow last turned
+    # What `tally rate` does: of one that stays, or sent once as a single pass ends.
+    "tally.rating.passes",  # by result: how each ended
+    "tally.rating.time",  # when the last one that rated ended: without it a rater that no longer rates looks well
+    "tally.rating.duration",  # of one pass
+    "tally.rating.organisations",  # rated, each once a billing period; those that are unchanged are passed over
+    "tally.rating.lines",  # of their statements
+    "tally.rating.statements",  # by outcome: written, unchanged, superseded, withdrawn
+    "tally.rating.failures",  # what the last pass could not price, by month and reason; 0 where it was mended
+    "tally.rating.delay",  # wall clock less the instant to which the usage that was rated last is complete
+    "tally.rating.ready",  # what /readyz of a rater answers
     # What `tally reconcile` found: sent by that command as it ends, and not by a flow.
     "tally.reconciliation.differences",  # of its last run, by law; 0 where the law holds
     "tally.reconciliation.time",  # when that was: without it a reconciliation that no longer runs looks well
@@ -46,11 +56,17 @@ METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 RECONCILIATION: Final[tuple[Metric, ...]] = ("tally.reconciliation.differences", "tally.reconciliation.time")
 """What `tally reconcile` sends over OTLP; it is over before anybody could ask it."""
 
-OF_A_FLOW: Final = tuple(name for name in METRICS if name not in RECONCILIATION)
+RATING: Final = tuple(name for name in METRICS if name.startswith("tally.rating."))
+"""What a rater alone gives out."""
+
+OF_A_RATER: Final[tuple[Metric, ...]] = (*RATING, "tally.insert.duration", "tally.store.waits", "tally.store.away")
+"""What a rater gives out: its own, and what it has in common with a flow."""
+
+OF_A_FLOW: Final = tuple(name for name in METRICS if name not in {*RECONCILIATION, *RATING})
 """What a flow gives out."""
 
 Kind = Literal["counter", "gauge", "histogram"]
-Attribute = Literal["topic", "partition", "reason", "table", "law"]
+Attribute = Literal["topic", "partition", "reason", "table", "law", "result", "outcome", "month"]
 
 PLACE: Final[tuple[Attribute, ...]] = ("topic", "partition")
 """A partition is named where there are few: those of a Kafka topic. Files are summed by the topic they belong to."""
@@ -101,6 +117,31 @@ ABOUT: Final[dict[Metric, About]] = {
     "tally.generation": About("gauge", "{generation}", PLACE, "The generation whose rows are being written."),
     "tally.ready": About("gauge", "1", (), "1 where /readyz answers 200, else 0."),
     "tally.loop.age": About("gauge", "s", (), "Since the flow last turned: a tick, or a wait for the store."),
+    "tally.rating.passes": About(
+        "counter",
+        "{pass}",
+        ("result",),
+        "Passes: rated, incomplete (some usage has no price), stopped, or what failed.",
+    ),
+    "tally.rating.time": About(
+        "gauge",
+        "s",
+        (),
+        "When the last pass that rated ended, in seconds since 1970 UTC; also where usage has no price.",
+    ),
+    "tally.rating.duration": About("histogram", "s", (), "One pass over all months that were due."),
+    "tally.rating.organisations": About(
+        "counter", "{organisation}", (), "Organisations rated, each once a billing period; unchanged ones are not."
+    ),
+    "tally.rating.lines": About("counter", "{line}", (), "Lines of the statements that were rated."),
+    "tally.rating.statements": About("counter", "{statement}", ("outcome",), "Statements, by what became of them."),
+    "tally.rating.failures": About(
+        "gauge", "{failure}", ("month", "reason"), "What the last pass over a month could not price, by reason."
+    ),
+    "tally.rating.delay": About(
+        "gauge", "s", (), "Wall clock less the instant to which the usage that was rated last is complete."
+    ),
+    "tally.rating.ready": About("gauge", "1", (), "1 where /readyz of a rater that stays answers 200, else 0."),
     "tally.reconciliation.differences": About(
         "gauge", "{difference}", ("law",), "Places that differ, as the last `tally reconcile` found; OTLP only."
     ),
@@ -111,6 +152,7 @@ ABOUT: Final[dict[Metric, About]] = {
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 DELAYS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
+PASSES: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0)
 ROWS: Final = (0.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 
 BUCKETS: Final[dict[Metric, tuple[float, ...]]] = {
@@ -118,6 +160,7 @@ BUCKETS: Final[dict[Metric, tuple[float, ...]]] = {
     "tally.flush.duration": SECONDS,
     "tally.flush.rows": ROWS,
     "tally.insert.duration": SECONDS,
+    "tally.rating.duration": PASSES,
 }
 """Upper bounds of each histogram's buckets."""
 

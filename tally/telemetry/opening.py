@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from dataflows.reading import Control
 from tally.health import Limits, Problem, alive, problems
 from tally.settings import Settings
+from tally.telemetry.names import OF_A_FLOW
 from tally.telemetry.observer import MICROSECONDS, Observer
-from tally.telemetry.readings import Moment
+from tally.telemetry.readings import READINGS, Moment
 from tally.telemetry.server import Answer, Endpoint, json_answer
 from tally.units import show_instant
 
@@ -108,6 +109,8 @@ def open_telemetry(
         telemetry.exporting = Exporting(
             telemetry.moment,
             process,
+            names=OF_A_FLOW,
+            readings=READINGS,
             otlp_endpoint=settings.otlp_endpoint,
             prometheus=settings.metrics_address is not None,
             traces=settings.traces,

@@ -20,8 +20,9 @@ of accepted, duplicates, not billable and rejected.
 `topic` and `partition` are the log's. Files are summed by topic, without `partition`: a folder may hold many thousands.
 A metric of logs lacks those of which it cannot be said (the lag of standard input, a watermark before the first event).
 
-`tally reconcile` sends its own two when it is given `otlp_endpoint`, once, as it ends; a law that it did not check is
-not among them. An alert looks back over the time between two such runs.
+A rater that stays gives out those of rating, of inserts and of the store. A single `tally rate` sends those of rating
+when it is given `otlp_endpoint`, once, as it ends; so does `tally reconcile` its own two, without the laws that it did
+not check. An alert looks back over the time between two such runs.
 
 | OpenTelemetry | Prometheus | kind | unit | attributes | what it says |
 |---|---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""The rating figures, small: both parts are measured and told, and a difference between two ways of rating is."""
+"""The rating figures, small: every part is measured and told, and a difference between two ways of rating is."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmarks import rating
 from benchmarks.rating_work import CATEGORIES, STEPS, Stopwatch, tiered, usages
 from rater.files import load_contracts
 from rater.rate import rate
-from tally.commands.rate import SAMPLES
+from tally.rating_pass import SAMPLES
 from tests.rater.books import NOVEMBER
 
 
@@ -45,6 +45,18 @@ def test_a_store_is_rated_in_every_way_and_comes_to_the_same(
     assert {f"share: {step}" for step, *_ in STEPS} < shares.keys()
     assert all(share > 0 for share in shares.values())
     assert abs(sum(shares.values()) - 100) < 0.001
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_simulation_is_measured_and_comes_to_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = measured(tmp_path, capsys, "--only", "simulate", "--organisations", "60")
+    assert found["filling the store"]["how"] == "600 usage rows, as a flow writes them"
+    for name in ("one process", "2 processes"):
+        assert found[f"simulate in {name}: organisations"]["values"][0] > 0
+        assert found[f"simulate in {name}: peak memory"]["values"][0] > 50
+    told = found["organisations compared"]["how"]
+    assert told.endswith(" pay more; the same in every run")
+    assert 0 < int(told.split()[0]) <= 60
     assert list(tmp_path.iterdir()) == []
 
 

@@ -124,7 +124,8 @@ class _Chain:
             early = interim(rating.statement, found.contract.invoice_thresholds, self.account)
             if early is None:
                 return "no threshold is reached: nothing is due yet"
-            self.account = after_interim(self.account, early)
+            number = len(self.account.statements) + 1
+            self.account = after_interim(self.account, early, f"interim statement {number}")
             return _told(early)
         assert not how, f"{name}: say a period, a period and 'so far', or a period and 'late'"
         self.corrections = ()

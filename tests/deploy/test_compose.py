@@ -125,7 +125,7 @@ def test_start_order_has_no_circle_and_no_service_sleeps_for_it() -> None:
         for name in free:
             del left[name]
     for name, service in SERVICES.items():
-        if name != "rater":  # its schedule
+        if name != "reconcile":  # its schedule
             assert "sleep" not in json.dumps(service), name
 
 
@@ -158,10 +158,12 @@ def test_commands_are_such(name: str) -> None:
     assert problem(SERVICES[name]["command"]) is None
 
 
-def test_what_the_rater_runs_are_commands() -> None:
-    (script,) = SERVICES["rater"]["command"]
-    assert problem(["rate", "--period", "2026-11"]) is None
-    assert re.findall(r"\btally (\w+)", script) == ["rate", "reconcile"]
+def test_the_rater_stays_and_what_is_run_beside_it_is_a_command() -> None:
+    (script,) = SERVICES["reconcile"]["command"]
+    assert re.findall(r"\btally (\w+)", script) == ["reconcile"]
+    command, flag = SERVICES["rater"]["command"]
+    assert (command, flag.partition("=")[0]) == ("rate", "--every")
+    assert SERVICES["rater"]["stop_grace_period"] == SERVICES["worker-0"]["stop_grace_period"] == "30s"
     for variable in ("TALLY_BOOK", "TALLY_CONTRACTS"):
         place = SERVICES["rater"]["environment"][variable]
         assert (ROOT / "tally" / "data" / place.removeprefix("/etc/tally/")).is_file()
@@ -186,26 +188,27 @@ def test_the_workers_are_one_cluster() -> None:
     assert all(SERVICES[name]["restart"] == "always" for name in WORKERS)
 
 
-def test_prometheus_asks_every_worker_where_it_listens() -> None:
+def test_prometheus_asks_every_worker_and_the_rater_where_they_listen() -> None:
     jobs = {job["job_name"]: job for job in read(DEPLOY / "compose" / "prometheus.yaml")["scrape_configs"]}
-    expected = set()
-    for name in WORKERS:
-        host, port = address_of(SERVICES[name]["environment"]["TALLY_METRICS_ADDRESS"], 0)
-        assert host == ANY_ADDRESS
-        assert f":{port}/healthz" in SERVICES[name]["healthcheck"]["test"][-1]
-        expected.add(f"{name}:{port}")
-    assert set(jobs["tally"]["static_configs"][0]["targets"]) == expected
+    for job, names in (("tally", WORKERS), ("tally-rater", ["rater"])):
+        expected = set()
+        for name in names:
+            host, port = address_of(SERVICES[name]["environment"]["TALLY_METRICS_ADDRESS"], 0)
+            assert host == ANY_ADDRESS
+            assert f":{port}/healthz" in SERVICES[name]["healthcheck"]["test"][-1]
+            expected.add(f"{name}:{port}")
+        assert set(jobs[job]["static_configs"][0]["targets"]) == expected
     collector = read(DEPLOY / "compose" / "otel-collector.yaml")
     told = collector["exporters"]["prometheus"]["endpoint"].rpartition(":")[2]
     assert jobs["otel-collector"]["static_configs"][0]["targets"] == [f"otel-collector:{told}"]
     heard = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
-    endpoints = {SERVICES[name]["environment"].get("TALLY_OTLP_ENDPOINT") for name in [*WORKERS, "rater"]}
+    endpoints = {SERVICES[name]["environment"].get("TALLY_OTLP_ENDPOINT") for name in [*WORKERS, "reconcile"]}
     assert endpoints == {f"http://otel-collector:{heard}"}
 
 
 def test_every_reconciliation_is_told_of_under_one_name() -> None:
     """Under names of their own, the result of each run would stay beside the next one's."""
-    assert SERVICES["rater"]["environment"]["OTEL_RESOURCE_ATTRIBUTES"] == "service.instance.id=reconcile"
+    assert SERVICES["reconcile"]["environment"]["OTEL_RESOURCE_ATTRIBUTES"] == "service.instance.id=reconcile"
     (job,) = [one for one in yaml.safe_load_all((KUBERNETES / "reconcile.yaml").read_text(encoding="utf-8")) if one]
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "service.instance.id=reconcile"} in container["env"]

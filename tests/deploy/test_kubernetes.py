@@ -1,16 +1,20 @@
 """The manifests: rendered where kubectl is, and held against each other, Tally's settings and what was measured."""
 
 import copy
+import datetime as dt
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
 
+from tally.draining import GRACE, HUNG
 from tally.pod import ANY_ADDRESS, LAST_FLUSH, Place, read_arguments
+from tally.rating_months import AGAIN, SETTLING
 from tally.settings import load_settings
 from tally.telemetry.opening import address_of
 from tally.units import read_size
@@ -21,29 +25,33 @@ from tests.deploy.files import DEPLOY, KUBERNETES, ROOT, read, settings_of
 Object = dict[str, Any]
 
 KUSTOMIZATION: Final[Object] = read(KUBERNETES / "kustomization.yaml")
+COMPONENT: Final = "app.kubernetes.io/component"
+AS_JOBS: Final = "rater-cronjob.yaml"
+"""The rater's other form: named in the kustomization instead of rater.yaml."""
 PARTITIONS: Final = 8
 """Of the topic for which the memory limit is sized, as deploy/kubernetes/worker.yaml says."""
 
 
-def objects() -> list[Object]:
-    """Every object of the kustomization, as it is written."""
-    files = [KUBERNETES / name for name in KUSTOMIZATION["resources"]]
+def objects(*others: str) -> list[Object]:
+    """Every object of the kustomization, as it is written, and those of other files."""
+    files = [KUBERNETES / name for name in (*KUSTOMIZATION["resources"], *others)]
     return [found for path in files for found in yaml.safe_load_all(path.read_text(encoding="utf-8")) if found]
 
 
 def of(kind: str, name: str | None = None) -> Object:
-    (found,) = [one for one in objects() if one["kind"] == kind and name in (None, one["metadata"]["name"])]
+    every = objects(AS_JOBS)
+    (found,) = [one for one in every if one["kind"] == kind and name in (None, one["metadata"]["name"])]
     return found
 
 
 def pods() -> dict[str, Object]:
-    """The pod templates, by the name of what makes them."""
+    """The pod templates, by kind and name of what makes them."""
     found = {}
-    for one in objects():
+    for one in objects(AS_JOBS):
         spec = one.get("spec", {})
         template = spec.get("jobTemplate", {}).get("spec", spec).get("template")
         if template:
-            found[one["metadata"]["name"]] = template
+            found[f"{one['kind']}/{one['metadata']['name']}"] = template
     return found
 
 
@@ -105,8 +113,11 @@ def test_what_is_unsafe_is_found(change: Callable[[Object, Object], object], sai
     assert any(said in found for found in unsafe(template))
 
 
-def test_every_file_of_the_folder_is_applied() -> None:
-    assert {path.name for path in KUBERNETES.iterdir()} == {"kustomization.yaml", *KUSTOMIZATION["resources"]}
+def test_every_file_of_the_folder_is_applied_or_named_as_the_other_form() -> None:
+    written = (KUBERNETES / "kustomization.yaml").read_text(encoding="utf-8")
+    assert AS_JOBS in written
+    assert AS_JOBS not in KUSTOMIZATION["resources"]
+    assert {path.name for path in KUBERNETES.iterdir()} == {"kustomization.yaml", AS_JOBS, *KUSTOMIZATION["resources"]}
 
 
 def test_selectors_find_the_workers_and_nothing_else() -> None:
@@ -122,7 +133,7 @@ def test_selectors_find_the_workers_and_nothing_else() -> None:
     for selector in wanted:
         assert selector.items() <= labels.items()
         for name, template in pods().items():
-            if name != "tally-worker":
+            if name != "StatefulSet/tally-worker":
                 assert not selector.items() <= template["metadata"]["labels"].items(), name
     pairs = KUSTOMIZATION["labels"][0]["pairs"]
     assert all(pairs.get(key, value) == value for key, value in labels.items())
@@ -161,19 +172,20 @@ def test_the_number_of_workers_is_written_once() -> None:
     assert WORKER["args"][1].partition("=")[0] == "--processes"
 
 
-def test_probes_ask_the_pages_where_they_are() -> None:
-    ports = {port["name"]: port["containerPort"] for port in WORKER["ports"]}
+@pytest.mark.parametrize("name", ["StatefulSet/tally-worker", "Deployment/tally-rater"])
+def test_probes_ask_the_pages_where_they_are(name: str) -> None:
+    (container,) = pods()[name]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     host, port = address_of(SETTINGS["TALLY_METRICS_ADDRESS"], 0)
     assert (host, port) == (ANY_ADDRESS, ports["metrics"])
-    pages = {kind: WORKER[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+    pages = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
     assert all(ports[page["port"]] == port for page in pages.values())
     assert {kind: page["path"] for kind, page in pages.items()} == {
         "startup": "/healthz",
         "liveness": "/healthz",
         "readiness": "/readyz",
     }
-    annotations = STATEFUL["spec"]["template"]["metadata"]["annotations"]
-    assert annotations["prometheus.io/port"] == str(port)
+    assert pods()[name]["metadata"]["annotations"]["prometheus.io/port"] == str(port)
 
 
 def test_only_workers_reach_bytewax() -> None:
@@ -186,8 +198,42 @@ def test_only_workers_reach_bytewax() -> None:
     assert of("NetworkPolicy", "tally-no-ingress")["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
 
 
+def test_only_who_watches_reaches_the_rater() -> None:
+    policy = of("NetworkPolicy", "tally-rater")["spec"]
+    labels = pods()["Deployment/tally-rater"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    (rule,) = policy["ingress"]
+    watching = of("NetworkPolicy", "tally-worker")["spec"]["ingress"][1]
+    assert (policy["policyTypes"], rule) == (["Ingress"], watching)
+
+
 def test_there_is_time_to_drain() -> None:
     assert STATEFUL["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > LAST_FLUSH + 5
+    assert pods()["Deployment/tally-rater"]["spec"]["terminationGracePeriodSeconds"] > GRACE + HUNG + 5
+
+
+def test_the_rater_stays_and_is_never_two_releases_at_once() -> None:
+    spec = of("Deployment", "tally-rater")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+    (container,) = spec["template"]["spec"]["containers"]
+    assert problem(container["args"]) is None
+    assert "command" not in container, "the image's own is `tally`, which so gets the signals"
+    # The file's own words: what it says of its schedule is what it does.
+    text = (KUBERNETES / "rater.yaml").read_text(encoding="utf-8")
+    assert f"every {AGAIN // dt.timedelta(hours=1)} hours" in text.replace("two", "2")
+    assert f"for {SETTLING.days} days" in text
+    assert "--every=10min" in container["args"]
+
+
+def test_both_forms_of_the_rater_read_the_same_with_the_same_rights() -> None:
+    stays, jobs = (pods()[name]["spec"] for name in ("Deployment/tally-rater", "CronJob/tally-rater"))
+    for key in ("securityContext", "automountServiceAccountToken", "volumes"):
+        assert stays[key] == jobs[key], key
+    (one,), (other,) = stays["containers"], jobs["containers"]
+    for key in ("env", "envFrom", "securityContext", "volumeMounts"):
+        assert one[key] == other[key], key
+    assert one["resources"]["limits"] == other["resources"]["limits"]
 
 
 def measured_peak() -> int:
@@ -229,25 +275,28 @@ def test_secrets_and_prices_are_referred_to_and_told_in_the_readme() -> None:
     for name, key in set(re.findall(r"secretKeyRef:\s+name: (\S+)\s+key: (\S+)", written)):
         assert re.search(rf"create secret generic {name} --from-file={key}=", text)
     assert re.search(r"create configmap tally-prices --from-file=prices.yaml --from-file=contracts.yaml", text)
-    environment_of = {one["name"]: one.get("value") for one in pods()["tally-rater"]["spec"]["containers"][0]["env"]}
-    assert environment_of["TALLY_BOOK"] == "/etc/tally/prices.yaml"
-    assert environment_of["TALLY_CONTRACTS"] == "/etc/tally/contracts.yaml"
+    for name, template in pods().items():
+        if "rater" in name:
+            given = {one["name"]: one.get("value") for one in template["spec"]["containers"][0]["env"]}
+            assert given["TALLY_BOOK"] == "/etc/tally/prices.yaml"
+            assert given["TALLY_CONTRACTS"] == "/etc/tally/contracts.yaml"
 
 
-@pytest.mark.parametrize("name", [one["metadata"]["name"] for one in objects() if one["kind"] == "CronJob"])
+@pytest.mark.parametrize("name", [one["metadata"]["name"] for one in objects(AS_JOBS) if one["kind"] == "CronJob"])
 def test_a_schedule_runs_a_command_and_never_twice_at_once(name: str) -> None:
     job = of("CronJob", name)["spec"]
     assert job["concurrencyPolicy"] == "Forbid"
     assert job["timeZone"] == "Etc/UTC"
     assert re.fullmatch(r"(\S+ ){4}\S+", job["schedule"])
-    (script,) = pods()[name]["spec"]["containers"][0]["args"]
+    (script,) = pods()[f"CronJob/{name}"]["spec"]["containers"][0]["args"]
     # The shell becomes the command, which so gets the signals and gives the exit status.
     (command,) = re.findall(r"exec tally ([^>\n]+)", script)
     assert problem(re.sub(r'"\$\(.*\)"', "2026-11", command).split()) is None
 
 
 @pytest.mark.parametrize(
-    "script", sorted(pods()[name]["spec"]["containers"][0]["args"][0] for name in pods() if "rater" in name)
+    "script",
+    sorted(pods()[name]["spec"]["containers"][0]["args"][0] for name in pods() if "CronJob/tally-rater" in name),
 )
 def test_the_month_is_one(script: str) -> None:
     months = re.findall(r'--period ("\$\(.*\)")', script)
@@ -255,11 +304,11 @@ def test_the_month_is_one(script: str) -> None:
     assert re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])\n", said)
 
 
-def rendered() -> list[Object]:
+def rendered(folder: Path = KUBERNETES) -> list[Object]:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("no kubectl here, which has kustomize in it")
-    done = subprocess.run([kubectl, "kustomize", str(KUBERNETES)], capture_output=True, text=True, check=False)
+    done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
@@ -277,11 +326,27 @@ def test_kustomize_puts_it_together() -> None:
     assert container["envFrom"][0]["configMapRef"]["name"] == settings["metadata"]["name"]
 
 
-def test_the_objects_are_such_as_the_api_takes() -> None:
+def with_jobs(tmp_path: Path) -> Path:
+    """The same folder with the rater's other form chosen, by the one line that the comment beside it names."""
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    file = tmp_path / "kubernetes" / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert text.count("  - rater.yaml ") == 1
+    file.write_text(text.replace("  - rater.yaml ", f"  - {AS_JOBS} "), encoding="utf-8")
+    return tmp_path / "kubernetes"
+
+
+def test_one_line_chooses_the_form_of_the_rater(tmp_path: Path) -> None:
+    for folder, kinds in ((KUBERNETES, {"Deployment"}), (with_jobs(tmp_path), {"CronJob"})):
+        raters = [one for one in rendered(folder) if one["metadata"].get("labels", {}).get(COMPONENT) == "rater"]
+        assert {one["kind"] for one in raters} - {"NetworkPolicy"} == kinds
+
+
+def test_the_objects_are_such_as_the_api_takes(tmp_path: Path) -> None:
     validate = pytest.importorskip(
         "kubernetes_validate", reason="the API's schemas are in the package kubernetes-validate"
     )
-    for one in rendered():
+    for one in rendered() + rendered(with_jobs(tmp_path)):
         for release in ("1.32", "1.37"):
             validate.validate(one, release, strict=True)
 

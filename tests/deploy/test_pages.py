@@ -79,8 +79,10 @@ def test_objects_that_the_pages_name_are_in_the_manifests() -> None:
 def test_the_suspended_jobs_are_all_that_rate() -> None:
     section = text(RUNBOOK).partition("## Hold the bills back")[2].partition("\n## ")[0]
     suspended = set(re.findall(r"patch cronjob (\S+)", section))
-    found = re.findall(r"kind: CronJob\nmetadata:\n  name: (\S+)", text(KUBERNETES / "rater.yaml"))
-    assert suspended == set(found)
+    found = re.findall(r"kind: CronJob\nmetadata:\n  name: (\S+)", text(KUBERNETES / "rater-cronjob.yaml"))
+    assert suspended == set(found) != set()
+    stopped = set(re.findall(r"scale deployment (\S+) --replicas=0", section))
+    assert stopped == set(re.findall(r"kind: Deployment\nmetadata:\n  name: (\S+)", text(KUBERNETES / "rater.yaml")))
     assert "stop rater" in section
 
 

@@ -2,7 +2,8 @@
 
     python -m tests.examples FILE.json…     passed, failed and not understood, by primitive
 
-`vocabulary.py` translates an example to price definitions; it knows words, never single examples. `running.py` rates
-them and compares. What the product cannot say yet is counted as not understood, by name; what it says otherwise on
-purpose is listed in `otherwise.py`.
+`words` translates an example to price definitions; it knows words, never single examples. `running.py` rates them and
+compares every number that is expected. What the product cannot say is counted as not understood, by field and value;
+what it says otherwise on purpose is listed in `otherwise.py`. `mutants.py` gives examples other numbers and words, and
+`oracle.py`, in fractions and by loops, says what they come to.
 """

@@ -14,7 +14,12 @@ def main(arguments: list[str]) -> int:
     verdicts: tuple[Verdict, ...] = get_args(Verdict)
     status = 0
     for path in map(Path, arguments or [str(PRICING)]):
-        results = [run(example) for example in load(path)]
+        try:
+            results = [run(example) for example in load(path)]
+        except (OSError, ValueError) as error:
+            print(f"{path}: no file of examples: {error}", file=sys.stderr)
+            status = 1
+            continue
         print(f"{path.name}: {len(results)} examples\n")
         print(f"{'primitive':<24}" + "".join(f"{verdict:>16}" for verdict in verdicts))
         counts = by_primitive(results)

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final, get_args
 
 from rater.account import Account
 from rater.burning import opening
 from rater.files import book_from, contracts_from
 from rater.interim import after_interim, interim
 from rater.late import late_adjustment, posted_for
+from rater.pool import Lacking
 from rater.rate import rate
 from rater.settling import after_terms
 from rater.sheet import nets_of
@@ -19,9 +20,15 @@ from schemas.errors import TallyError
 from schemas.money import MINOR_STEPS, exact, round_to
 from schemas.period import Period
 from schemas.statements import Line, OrgUsage, Statement
-from tests.examples.case import SINCE, ZERO, Bill, Case, Charge, NotUnderstood
+from tests.examples.case import SINCE, ZERO, Bill, Case, Charge, NotUnderstood, written
 
 NEXT = Period.month(2026, 12)
+WHOLE: Final = "JPY"
+"""Stands in where an example counts cents: its minor unit is 1."""
+FINEST: Final = "CLF"
+"""Stands in where an example is in no currency: none has a smaller minor unit."""
+LACKING: Final = frozenset(get_args(Lacking))
+"""Failures of an example that tells a total, and not the events or parts that its price is for."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,13 @@ def answer_to(case: Case, currency: str, expected: Decimal) -> Answer:
     """
     if case.direct is not None:
         return Answer(case.direct())
+    if currency.endswith("cents"):
+        currency = WHOLE
     step = MINOR_STEPS.get(currency)
     on_the_line = step is not None and (case.rounding is None or case.rounding.to == step)
-    with exact():
-        rounded = on_the_line and (case.rounding is not None or expected == round_to(expected, step or Decimal(1)))
-    money = currency if on_the_line else "USD"
+    finer = step is not None and _places(expected) < _places(step)  # 18.690 says more than 18.69 does
+    rounded = on_the_line and (case.rounding is not None or not finer)
+    money = currency if on_the_line else FINEST
     rated = [[_rated(bill, case, money) for bill in bills] for bills in case.moments]
     if case.stages:
         return _closing(case, rated[0][0], money)
@@ -69,7 +78,12 @@ def answer_to(case: Case, currency: str, expected: Decimal) -> Answer:
     lines = [line for found in rated[-1] for line in found.statement.lines]
     if len(rated) > 1:
         lines = _new(lines, [line for found in rated[-2] for line in found.statement.lines])
-    return Answer(deltas[-1], (deltas, *_breakdowns(lines, rounded=rounded)))
+    return Answer(amounts[-1] if case.total else deltas[-1], (deltas, *_breakdowns(lines)))
+
+
+def _places(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
 
 
 def _rated(bill: Bill, case: Case, currency: str) -> Rated:
@@ -81,16 +95,24 @@ def _rated(bill: Bill, case: Case, currency: str) -> Rated:
     if case.rounding is not None:
         plan["rounding"] = case.rounding.mode
     contract = {"org_id": 1, "id": "example", "plan": "example", "currency": currency, "from": SINCE, **bill.contract}
-    book = book_from("example", json.dumps({"book": "example", "revision": 1, "plans": {"example": plan}}))
-    contracts = contracts_from("example", json.dumps({"contracts": [contract]}))
+    book = book_from("example", _document({"book": "example", "revision": 1, "plans": {"example": plan}}))
+    contracts = contracts_from("example", _document({"contracts": [contract]}))
     counted = [place for place, charge in enumerate(bill.charges) if charge["price"]["model"] != "flat"]
     usage = OrgUsage(1, {f"category-{place}": use for place, use in zip(counted, bill.uses, strict=True)})
     rating = rate(book, contracts, usage, bill.period, bill.account)
     if rating.statement is None or rating.failures:
-        raise TallyError("; ".join(map(str, rating.failures)))
+        told = "; ".join(map(str, rating.failures))
+        if any(failure.reason in LACKING for failure in rating.failures):
+            raise NotUnderstood(f"usage is told without what the price asks for: {told}")
+        raise TallyError(told)
     found = terms(book, contracts, 1, bill.period)
     assert isinstance(found, Terms)
     return Rated(rating.statement, after_terms(found, bill.account, rating.statement), found)
+
+
+def _document(content: dict[str, Any]) -> str:
+    """Return a document of a book or a contract; decimals of an example stand in it as text."""
+    return json.dumps(content, default=written)
 
 
 def _named(charges: Sequence[Charge]) -> dict[str, Any]:
@@ -110,11 +132,17 @@ def _amount(lines: Iterable[Line], case: Case, *, rounded: bool) -> Decimal:
             return -sum((line.amount for line in lines if line.kind == "refund"), ZERO)
         asked = [line for line in lines if case.asked in ("amount", line.kind)]
         amounts = [line.amount if rounded else line.exact for line in asked]
+        rule = case.rounding
+        if rule is not None and not rounded:  # to a step that is no currency's: the product's rounding, by line
+            amounts = [round_to(amount, rule.to, rule.mode) for amount in amounts]
+        total = sum(amounts, ZERO)
         if (
-            case.rounding is not None and not rounded
-        ):  # to a step that is no currency's: the product's rounding, by line
-            amounts = [round_to(amount, case.rounding.to, case.rounding.mode) for amount in amounts]
-        return sum(amounts, ZERO)
+            rule is not None
+            and rule.once
+            and total != round_to(sum((line.exact for line in asked), ZERO), rule.to, rule.mode)
+        ):
+            raise NotUnderstood("a rounding of the total of several lines: the product rounds each line")
+        return total
 
 
 def _new(lines: list[Line], before: list[Line]) -> list[Line]:
@@ -136,9 +164,9 @@ def _told(line: Line) -> tuple[Any, ...]:
     return line.charge, line.kind, line.amount, line.exact, line.explanation()
 
 
-def _breakdowns(lines: Sequence[Line], *, rounded: bool) -> tuple[tuple[Decimal, ...], ...]:
+def _breakdowns(lines: Sequence[Line]) -> tuple[tuple[Decimal, ...], ...]:
     """Return the lines' amounts, their steps', what each charge comes to, what paid for it, and parts by name."""
-    amounts = tuple(line.amount if rounded else line.exact for line in lines)
+    amounts, exacts = tuple(line.amount for line in lines), tuple(line.exact for line in lines)
     steps = tuple(step.amount for line in lines for step in line.steps)
     by_part: dict[tuple[str, str], Decimal] = {}
     for line in lines:
@@ -149,20 +177,21 @@ def _breakdowns(lines: Sequence[Line], *, rounded: bool) -> tuple[tuple[Decimal,
     for (_, part), amount in by_part.items():
         parts[part] = parts.get(part, ZERO) + amount
     credit = tuple(-line.amount for line in lines if line.kind == "credit")
-    return amounts, steps, tuple(nets_of(lines).values()), credit, tuple(parts.values())
+    return amounts, exacts, steps, tuple(nets_of(lines).values()), credit, tuple(parts.values())
 
 
 def _of_the_account(case: Case, found: Rated) -> Answer:
     left = {balance.start: balance.left for balance in found.account.balances}
     with exact():
         if case.asked == "left":
-            chosen = [left[min(left)]] if case.before is not None else list(left.values())
+            # What is used up of a recurring grant is on the account no more.
+            chosen = [left.get(case.since, ZERO)] if case.since is not None else list(left.values())
             return Answer(sum(chosen, ZERO))
         if case.asked == "available":
             grants = found.terms.contract.grants
             return Answer(sum((balance.left for balance in opening(grants, found.account, NEXT)), ZERO))
-        (line,) = found.statement.lines
-        return Answer(line.quantity - line.refused - (case.before or ZERO))
+        billed = sum((line.quantity - line.refused for line in found.statement.lines), ZERO)
+        return Answer(max(billed - (case.before or ZERO), ZERO))
 
 
 def _closing(case: Case, last: Rated, currency: str) -> Answer:

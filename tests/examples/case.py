@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -15,21 +15,24 @@ from schemas.statements import CategoryUsage, KeptEvent, UsagePart
 Charge = dict[str, Any]
 ZERO: Final = Decimal(0)
 PERIOD: Final = Period.month(2026, 11)
-SINCE: Final = "2020-01-01"
+SINCE: Final = "2000-01-01"
 """From when contracts and prices hold where nothing depends on it."""
 
 MODES: Final[dict[str, RoundingMode]] = {
-    "half_up": "half_away",  # of the vendors that say so, away from zero is meant: a negative amount is a credit
-    "half_away_from_zero": "half_away",
-    "half_even": "half_even",
-    "up": "up",
-    "ceil": "up",
-    "down": "down",
-    "floor": "down",
+    # Of the vendors that say half up, away from zero is meant: a negative amount is a credit.
+    **dict.fromkeys(("half_up", "half_away_from_zero", "half_away", "nearest", "round"), "half_away"),
+    **dict.fromkeys(("half_even", "half_to_even", "bankers"), "half_even"),
+    **dict.fromkeys(("up", "ceil", "ceiling", "round_up", "away_from_zero"), "up"),
+    **dict.fromkeys(("down", "floor", "truncate", "trunc", "round_down", "towards_zero"), "down"),
 }
-TOLD: Final = frozenset({"note", "unit", "metric", "event", "bound", "model"})
-"""Words that say something to a reader and nothing to a rater. `bound: lower_inclusive` is told of tiers that the
-example has already restated with inclusive upper ends."""
+TOWARDS_INFINITY: Final = frozenset({"ceil", "ceiling", "floor"})
+"""Of these modes the sign matters: below zero they are the other one's."""
+TOLD: Final = frozenset({"note", "unit", "metric", "event", "model"})
+"""Words that say something to a reader and nothing to a rater."""
+
+
+NUMBER: Final = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?([eE][+-]?\d{1,2})?")
+LONGEST: Final = 100
 
 
 class NotUnderstood(Exception):
@@ -38,10 +41,11 @@ class NotUnderstood(Exception):
 
 @dataclass(frozen=True)
 class Rounding:
-    """How an example rounds amounts: to multiples of `to`."""
+    """How an example rounds amounts: to multiples of `to`; `once`: the total and not each line."""
 
     mode: RoundingMode
     to: Decimal
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ in the next period; how much more may be used; what a sealed period is corrected
 class Case:
     """What was billed at one or more moments; the answer is what the last one adds to the one before.
 
-    `direct` asks a function of the product itself. `before` is what the moment before must have come to.
+    `direct` asks a function of the product itself. `before` is what the moment before must have come to. With `total`
+    the answer is what all moments came to in the end.
     """
 
     moments: tuple[tuple[Bill, ...], ...] = ()
@@ -79,13 +84,16 @@ class Case:
     direct: Callable[[], Decimal] | None = None
     stages: tuple[CategoryUsage, ...] = ()
     before: Decimal | None = None
+    total: bool = False
+    since: dt.date | None = None
+    """The day from which the grant holds of which something is left; None: of all of them together."""
 
 
 class Words:
     """The words of an example, taken one by one; what nobody took makes the example not understood."""
 
-    def __init__(self, words: Mapping[str, Any], where: str) -> None:
-        self._left = dict(words)
+    def __init__(self, words: Any, where: str) -> None:
+        self._left = dict(mapping(words))
         self._where = where
 
     def take(self, name: str, default: Any = None) -> Any:
@@ -107,6 +115,36 @@ class Words:
         """Say whether all of the words are there."""
         return all(name in self._left for name in names)
 
+    def any(self, *names: str, default: Any = None) -> Any:
+        """Take the one of the words that is there. Raises NotUnderstood where several are."""
+        there = [name for name in names if name in self._left]
+        if len(there) > 1:
+            raise NotUnderstood(f"{self._where}: {' beside '.join(there)}")
+        return self._left.pop(there[0]) if there else default
+
+    def one(self, *names: str) -> Any:
+        """Take the one of the words that is there. Raises NotUnderstood where none or several are."""
+        found = self.any(*names)
+        if found is None:
+            raise NotUnderstood(f"{self._where}: {' or '.join(names)} not given")
+        return found
+
+    def told(self, name: str, *values: Any) -> Any:
+        """Take a word that may have these values alone, or be left out. Raises NotUnderstood."""
+        value = self._left.pop(name, None)
+        if value is not None and value not in values:
+            raise NotUnderstood(f"{self._where}: {name} {value!r}")
+        return value
+
+    def listed(self, *names: str) -> Iterator[tuple[str, Any]]:
+        """Take those of the words that are there, in the example's own order."""
+        for name in [name for name in self._left if name in names]:
+            yield name, self._left.pop(name)
+
+    def refuse(self, name: str, value: Any) -> NotUnderstood:
+        """Return the error about a word whose value is not understood."""
+        return NotUnderstood(f"{self._where}: {name} {value!r}")
+
     def rest(self) -> dict[str, Any]:
         """Take all words that are left and ask for something."""
         left, self._left = self._left, {}
@@ -119,12 +157,45 @@ class Words:
 
 
 def number(value: Any) -> Decimal:
-    """Return a number that is written as text, or a whole one."""
+    """Return a number: whole, a decimal, or written as text, with or without commas at the thousands."""
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
-    if not isinstance(value, str) or not re.fullmatch(r"-?\d+(\.\d+)?", value):
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if not isinstance(value, str) or not NUMBER.fullmatch(value) or len(value) > LONGEST:
         raise NotUnderstood(f"number {value!r}")
-    return Decimal(value)
+    return Decimal(value.replace(",", ""))
+
+
+def numbers(values: Any) -> list[Decimal]:
+    """Return a list of numbers."""
+    return [number(value) for value in listed(values)]
+
+
+def listed(values: Any) -> list[Any]:
+    """Return a list."""
+    if not isinstance(values, list):
+        raise NotUnderstood(f"{values!r}, where a list is meant")
+    return values
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return words with values."""
+    if not isinstance(value, Mapping):
+        raise NotUnderstood(f"{value!r}, where words with values are meant")
+    return value
+
+
+def text(value: Any) -> str:
+    """Return text."""
+    if not isinstance(value, str):
+        raise NotUnderstood(f"{value!r}, where text is meant")
+    return value
+
+
+def written(value: Any) -> str:
+    """Return a number as price books write it."""
+    return f"{number(value):f}"
 
 
 def count(value: Any) -> int:
@@ -142,12 +213,14 @@ def flag(value: Any) -> bool:
     return value
 
 
-def rounding(text: str) -> Rounding:
-    """Return the rounding written as `half_up@0.01`, with or without `per line` or `at line`."""
-    found = re.fullmatch(r"(\w+)@([\d.]+)( (per|at) line)?", text)
-    if found is None or found[1] not in MODES:
-        raise NotUnderstood(f"rounding {text!r}")
-    return Rounding(MODES[found[1]], number(found[2]))
+def rounding(told: Any) -> Rounding:
+    """Return the rounding written as `half_up@0.01`, alone (a line) or with where: `per line`, `at total`, …"""
+    found = re.fullmatch(
+        r"(\w+) ?@ ?([\d.]+)(?: (?:(?:per|at|each|at each) (line|fee|total|invoice)|(once)))?", text(told)
+    )
+    if found is None or found[1] not in MODES or not number(found[2]):
+        raise NotUnderstood(f"rounding {told!r}")
+    return Rounding(MODES[found[1]], number(found[2]), found[3] in ("total", "invoice") or found[4] is not None)
 
 
 def used(quantity: Decimal) -> CategoryUsage:
@@ -180,12 +253,11 @@ def events(
     return CategoryUsage(sum(values, ZERO), events=len(values), max_quantity=largest, kept=tuple(kept))
 
 
-def parts(pieces: Iterable[tuple[dt.datetime, str, Decimal]], *, maxima: bool = False) -> CategoryUsage:
-    """Return usage in parts, each an instant, a group and a quantity; `maxima`: of one event each."""
+def parts(pieces: Iterable[tuple[dt.datetime, str, Decimal]]) -> CategoryUsage:
+    """Return usage in parts of one event, each an instant, a group and a quantity."""
     found = tuple(UsagePart(at, quantity, 1, quantity, group) for at, group, quantity in pieces)
     total = sum((Decimal(part.quantity) for part in found), ZERO)
     largest = max((Decimal(part.quantity) for part in found), default=ZERO)
-    assert maxima or total >= 0
     return CategoryUsage(total, events=len(found), max_quantity=largest, parts=found)
 
 
@@ -196,12 +268,14 @@ def hour(number_: int, period: Period = PERIOD) -> dt.datetime:
 
 def fee(amount: Any, **more: Any) -> Charge:
     """Return a fee of the period."""
-    return {"price": {"model": "flat", "amount": str(number(amount)), **more}}
+    if number(amount) < 0:
+        raise NotUnderstood(f"a fee of {amount}, which is below zero")
+    return {"price": {"model": "flat", "amount": written(amount), **more}}
 
 
 def per_unit(amount: Any) -> Charge:
     """Return a charge of so much for each unit."""
-    return {"price": {"model": "per_unit", "unit_amount": str(number(amount))}}
+    return {"price": {"model": "per_unit", "unit_amount": written(amount)}}
 
 
 def one(bill: Bill, **more: Any) -> Case:

@@ -52,11 +52,21 @@ def occur_for_ever(judged: Judged) -> None:
         judged.occur(number, 0, 1)
 
 
-@pytest.mark.parametrize("large", [1 << 14, 8 << 20])
-def test_it_answers_as_a_dict_through_growth_and_forgetting(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+def stays(index: DedupeIndex, capacity: int) -> bool:
+    """In place of a table's growth in its own memory: it cannot be."""
+    del index, capacity
+    return False
+
+
+@pytest.mark.parametrize(("large", "in_place"), [(1 << 14, True), (1 << 14, False), (8 << 20, True)])
+def test_it_answers_as_a_dict_through_growth_and_forgetting(
+    monkeypatch: pytest.MonkeyPatch, large: int, in_place: bool
+) -> None:
     # A small bound for large tables brings memory of their own, moved in many steps, to a test of this size.
     monkeypatch.setattr(dedupe, "LARGE", large)
     monkeypatch.setattr(dedupe, "MOVED_AT_ONCE", 1000)
+    if not in_place:
+        monkeypatch.setattr(DedupeIndex, "_grow_to", stays)
     chance = random.Random(7)
     judged = Judged(horizon=3)
     number, verdicts = 0, set()
@@ -87,3 +97,28 @@ def test_at_its_memory_bound_it_says_what_to_change_and_has_forgotten_nothing() 
     for number in judged.seen:
         assert look(judged.index, number, 0, 2) == SAME
     assert len(judged.seen) > 0.7 * (400_000 // dedupe.SLOT_BYTES - dedupe.TAIL)
+
+
+def test_a_table_that_somebody_looks_at_is_moved_instead_of_lengthened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dedupe, "LARGE", 1 << 14)
+    judged = Judged(horizon=3)
+    for number in range(20_000):
+        looked_at = judged.index.table
+        judged.occur(number, 0, 1)
+    assert judged.index.table is looked_at
+    for number in range(20_000):
+        assert judged.occur(number, 0, 2) == SAME
+
+
+def test_entries_that_fit_in_no_order_are_all_kept() -> None:
+    """A hash that sends every id to the last home: no place for them within a longer table, nor in another one."""
+    table = np.zeros((100 + dedupe.TAIL, dedupe.WORDS), np.uint32)
+    first = 100
+    table[first:, 0] = 2**32 - 1
+    table[first:, 1] = np.arange(dedupe.TAIL)
+    table[first:, 5] = 7
+    assert dedupe.unpack(table, first, 100)
+    packed = dedupe.pack(table, 100 + dedupe.TAIL)
+    assert packed == first
+    assert not dedupe.unpack(table, packed, 200)
+    assert sorted(table[table[:, 5] != 0, 1].tolist()) == list(range(dedupe.TAIL))

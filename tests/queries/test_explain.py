@@ -14,6 +14,7 @@ from schemas.metering import MeterSettings
 from schemas.progress import Progress
 from sinks.store import Store
 from tally.explain import Explanation, explain
+from tally.fate_views import as_text
 from tally.positions import Position
 from tally.rereading import LogAgain
 from tests import oracle
@@ -156,7 +157,6 @@ def test_the_settings_format_is_found_by_the_fingerprint(store: Store) -> None:
     [
         (3, "metering of this log began later, at offset 5"),
         (6, "no record has this offset .*; the next one is at 8"),
-        (9, "not metered; this log is metered up to offset 9"),
         (99, "past the log's end at 31"),
     ],
 )
@@ -167,6 +167,22 @@ def test_positions_without_a_record(store: Store, offset: int, message: str) -> 
         told(store, source, SETTINGS, offset)
     with pytest.raises(SettingsError, match="holds 1 events"):
         told(store, source, SETTINGS, 5, 1)
+
+
+def test_a_record_that_no_run_has_come_to_is_told_as_one_would_take_it(store: Store) -> None:
+    """Such as a flood of rejections stops a run at: whoever is called for it wants to see one."""
+    source = ListSource([one(0), one(1, "b"), one(2, age=2, minute=2), one(3, "c", category="nothing")], size=1)
+    take_up(store, source, SETTINGS, until=2)
+    before = [told(store, source, SETTINGS, offset) for offset in (2, 3)]
+    assert [(answer.metered, answer.exact) for answer in before] == [(False, True)] * 2
+    assert [answer.fates[0].verdict for answer in before] == ["duplicate", "rejected:unknown_category"]
+    assert before[1].fates[0].agrees is None
+    assert "not metered yet" in as_text(before[1])
+    assert "DIFFERS" not in as_text(before[1])
+    take_up(store, source, SETTINGS)
+    after = [told(store, source, SETTINGS, offset) for offset in (2, 3)]
+    assert [answer.metered for answer in after] == [True, True]
+    assert [answer.fates[0].verdict for answer in after] == [answer.fates[0].verdict for answer in before]
 
 
 def test_what_retention_deleted_is_said(store: Store) -> None:

@@ -42,6 +42,13 @@ def taker(charge: str, unit: str, included: int = 0, fee: str = "0") -> Taker:
     return Taker(charge, CATEGORIES[charge], priced(unit, included, fee), over)
 
 
+def owed(one: Taker, counted: int) -> Decimal:
+    """What a charge of a single price costs."""
+    found = one.cost(Decimal(counted))
+    assert isinstance(found, Decimal)
+    return found
+
+
 def budget(**fields: Any) -> Budget:
     return Budget.model_validate(fields)
 
@@ -116,7 +123,7 @@ def _pays(rule: Budget, found: Sequence[Taker], counted: dict[str, int]) -> bool
         costs = {}
         for one in found:
             with exact():
-                now, base = one.cost(Decimal(counted[one.charge])), one.cost(Decimal(0))
+                now, base = owed(one, counted[one.charge]), owed(one, 0)
                 costs[one.charge] = Fraction(round_to(now, CENT) - round_to(base, CENT) if rounded else now - base)
                 over = one.over(Decimal(counted[one.charge]))
             if over > rule.overage_units.get(one.charge, 10**9):
@@ -187,7 +194,7 @@ def test_a_larger_pool_bills_no_less_money(found: list[Taker], used: list[Draw],
         with exact():
             spent.append(sum(answer.spent.values()))
     with exact():
-        dearest = max((one.cost(Decimal(100)) - one.cost(Decimal(99)) for one in found), default=Decimal(0))
+        dearest = max((owed(one, 100) - owed(one, 99) for one in found), default=Decimal(0))
         assert spent[0] <= spent[1] + 3 * dearest + CENT
 
 

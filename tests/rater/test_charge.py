@@ -307,6 +307,23 @@ def test_a_level_that_rises_and_falls_is_priced_for_its_days() -> None:
     assert found.total == Decimal("7.50")
 
 
+@pytest.mark.parametrize(("unit", "owed"), [("days", "32"), ("seconds", "32")])
+def test_prorated_usage_of_a_stub_is_a_part_of_the_anchored_period(unit: str, owed: str) -> None:
+    prices = book({"it": {"category": "error", "prorated": unit, "price": {"model": "per_unit", "unit_amount": 30}}})
+    stub = Period.days(dt.date(2026, 11, 15), NOVEMBER.end.date())
+    use = OrgUsage(1, {"error": of_events([KeptEvent(stub.start, 2)])})
+    found = rate(prices, contracts(contract(**{"from": "2026-11-15"})), use, stub)
+    assert found.failures == ()
+    assert found.statement is not None
+    assert found.statement.total == Decimal(owed)  # 2 × 16 of 30 days × 30
+    ended = contracts(contract(**{"from": "2026-11-01", "until": "2026-11-16"}))
+    first = Period.days(NOVEMBER.start.date(), dt.date(2026, 11, 16))
+    use = OrgUsage(1, {"error": of_events([KeptEvent(NOVEMBER.start, 2)])})
+    found = rate(prices, ended, use, first)
+    assert found.statement is not None
+    assert found.statement.total == 30
+
+
 def test_a_price_in_credits_is_converted_by_the_stated_rate() -> None:
     charge = {"custom_unit": {"unit": "credit", "rate": "0.5"}, "price": EACH_ONE}
     found = statement(charge, CategoryUsage(300))

@@ -334,23 +334,21 @@ def test_a_problem_says_where_it_is() -> None:
     assert load_book(DATA / "prices.yaml").origin == "prices.yaml"
 
 
-def test_thresholds_that_rating_does_not_act_on_are_told() -> None:
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        ([], []),
+        (["minimum", "already_invoiced", "account_credit"], []),
+        (["already_invoiced", "minimum"], ["already_invoiced is listed before minimum"]),
+    ],
+)
+def test_what_was_invoiced_comes_off_after_what_lines_come_to(listed: list[str], told: list[str]) -> None:
     agreed = {"org_id": 1, "id": "c", "plan": "plan", "currency": "USD", "from": "2020-01-01"}
     text = json.dumps({"contracts": [{**agreed, "invoice_thresholds": {"amounts": [100]}}]})
-    book = json.dumps(
-        {
-            "book": "b",
-            "revision": 1,
-            "plans": {
-                "plan": {
-                    "currency": "USD",
-                    "versions": [
-                        {"from": "2020-01-01", "charges": {"fee": {"price": {"model": "flat", "amount": 1}}}},
-                    ],
-                }
-            },
-        }
-    )
-    [found] = check(("book.yaml", book), ("contracts.yaml", text))
-    assert (found.level, found.file) == ("warning", "contracts.yaml")
-    assert "invoice thresholds" in found.reason
+    kinds = [{"kind": kind, **({"amount": 5} if kind == "minimum" else {})} for kind in listed]
+    charges = {"fee": {"price": {"model": "flat", "amount": 1}}}
+    version = {"from": "2020-01-01", "charges": charges, "adjustments": kinds}
+    book = json.dumps({"book": "b", "revision": 1, "plans": {"plan": {"currency": "USD", "versions": [version]}}})
+    found = check(("book.yaml", book), ("contracts.yaml", text))
+    assert [(one.level, one.file) for one in found] == [("error", "contracts.yaml")] * len(told)
+    assert all(part in one.reason for part, one in zip(told, found, strict=True))

@@ -49,6 +49,11 @@ WRONG_BOOKS = {
     "yes for a price": (priced("{model: per_unit, unit_amount: true}"), "write a plain decimal number"),
     "a negative price": (priced("{model: per_unit, unit_amount: -1}"), "greater than or equal to 0"),
     "19 digits of fraction": (priced("{model: per_unit, unit_amount: 0.1234567890123456789}"), "no more than 18"),
+    "a price of 40 digits": (priced("{model: per_unit, unit_amount: " + "9" * 40 + "}"), "no more than"),
+    "a price of 39 digits, 18 after the point": (
+        priced("{model: per_unit, unit_amount: " + "9" * 21 + "." + "9" * 18 + "}"),
+        "no more than",
+    ),
     "a number of 5,000 digits": (priced("{model: per_unit, unit_amount: " + "9" * 5000 + "}"), "5000 characters"),
     "a key twice": (
         priced(PER_UNIT) + "            category: span\n",

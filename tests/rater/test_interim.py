@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rater.account import NEW, Account
-from rater.interim import InvoiceThresholds, after_interim, interim
+from rater.interim import InvoiceThresholds, after_interim, interim, with_invoiced
 from schemas.money import exact
 from schemas.statements import Statement
 from tests.rater.sheets import adjusted, charged, sheet, statement, told
@@ -87,6 +87,33 @@ def test_of_a_cap_on_all_only_what_falls_on_usage_counts() -> None:
     assert [told(one) for one in before] == [["charge 400", "cap -214.39"]]
     assert before[0].lines[1].explanation() == "of -231 falls on usage: -214.39"
     assert before[0].total + closing.total == 200
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [{"kind": "already_invoiced"}],
+        [{"kind": "already_invoiced"}, {"kind": "already_invoiced", "id": "again"}],
+        [{"kind": "already_invoiced", "charges": ["fee"]}],
+        [{"kind": "already_invoiced", "charges": ["usage"]}, {"kind": "already_invoiced", "id": "again"}],
+        [{"kind": "already_invoiced", "until": "2026-11-01"}],
+    ],
+)
+def test_all_of_it_comes_off_once_however_it_is_listed(rules: list[dict[str, Any]]) -> None:
+    before, closing = run(thresholds(200), [1_000_000, 500_000], *rules)
+    assert [one.total for one in before] == [200]
+    assert told(closing) == ["charge 31", "charge 300", "already_invoiced -200"]
+
+
+def test_the_closing_statement_names_what_it_takes_off() -> None:
+    account = with_invoiced(
+        with_invoiced(NEW, {"usage": Decimal(200)}, "the first"), {"usage": Decimal(50)}, "the second"
+    )
+    line = so_far(2_000_000, account).lines[-1]
+    assert line.explanation() == "the first: -200; the second: -50"
+    assert line.spread == {"usage": -250}
+    part = so_far(2_000_000, account, {"kind": "already_invoiced", "charges": ["usage"]}).lines[-1]
+    assert part.explanation() == line.explanation()
 
 
 def test_a_correction_below_what_was_invoiced_is_owed_back() -> None:

@@ -60,6 +60,7 @@ def kept(*quantities: int | str, values: Sequence[str] = (), amounts: Sequence[s
         ("count", CategoryUsage(30, events=2), "2"),
         ("max", kept(10, 30, 20), "30"),
         ("max", CategoryUsage(60, events=3, max_quantity=30), "30"),
+        ("min", kept(10, 30, 20), "10"),
         ("latest", kept(10, 30, 20), "20"),
         ("average", kept(10, 20, 30, 40, -1, 0), "16.5"),
         ("average", CategoryUsage(99, events=6), "16.5"),
@@ -266,7 +267,7 @@ def test_a_weighted_sum_is_the_area_under_the_levels(
         st.tuples(st.integers(0, 2_591_999), st.integers(0, 500)), min_size=1, max_size=8, unique_by=lambda e: e[0]
     ),
     st.randoms(use_true_random=False),
-    st.sampled_from(["average", "weighted_sum", "latest", "max", "count", "sum_of_latest"]),
+    st.sampled_from(["average", "weighted_sum", "latest", "max", "min", "count", "sum_of_latest"]),
     st.integers(1, 28),
 )
 def test_neither_the_order_of_events_nor_the_decimal_context_says_what_is_counted(

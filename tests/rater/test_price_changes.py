@@ -131,11 +131,84 @@ def test_events_and_parts_go_on_too() -> None:
     assert amounts(found) == [130, 40 * 4 + 20 * 3 + 14]
 
 
-def test_prorated_usage_has_no_answer_under_a_price_that_changes() -> None:
-    price = {"model": "per_unit", "unit_amount": 1}
-    prices = changing({"prorated": True, "price": price}, {"prorated": True, "price": {**price, "unit_amount": 2}})
-    use = OrgUsage(1, {"error": of_events([KeptEvent(NOVEMBER.start, 1)])})
-    assert failed(rating(prices, use)) == [("price_changes_inside_period", "error")]
+def seats(changes: Mapping[int, int]) -> OrgUsage:
+    """Changes of a level by day of November."""
+    events = [KeptEvent(NOVEMBER.start + dt.timedelta(days=day - 1), by) for day, by in sorted(changes.items())]
+    return OrgUsage(1, {"error": of_events(events)})
+
+
+def prorated(price: Mapping[str, Any]) -> dict[str, Any]:
+    return {"prorated": True, "price": price}
+
+
+def test_a_level_costs_on_each_day_what_it_does_in_the_book_of_that_day() -> None:
+    cheap, dear = ({"model": "per_unit", "unit_amount": amount} for amount in (30, 60))
+    prices = changing(prorated(cheap), prorated(dear))
+    # 2 for all 30 days, half of them at each price; 1 more from the 21st on, for 10 days.
+    found = rating(prices, seats({1: 2, 21: 1}))
+    assert amounts(found) == [30, 60 + 20]
+    assert found.statement is not None
+    assert [line.conversion for line in found.statement.lines] == [
+        "counted for these days of the period: 1",
+        "counted for these days of the period: 1.333333333333333333",
+    ]
+    assert found.statement.lines[1].explanation().endswith("less 60 for the 1 used at the earlier price")
+    carried = rate(prices, contracts(), seats({6: -1}), NOVEMBER, Account(levels={"error": Decimal(4)}))
+    assert amounts(carried) == [4 * 15 - 10, (4 - 1) * 30]
+
+
+def test_a_tier_that_was_entered_at_the_earlier_price_is_entered() -> None:
+    def fees(one: int, other: int) -> dict[str, Any]:
+        return prorated(
+            {"model": "graduated", "tiers": [{"up_to": 5, "flat_amount": one}, {"up_to": None, "flat_amount": other}]}
+        )
+
+    prices = changing(fees(100, 50), fees(1000, 500))
+    assert amounts(rating(prices, seats({1: 3}))) == [100, 0]
+    assert amounts(rating(prices, seats({1: 3, 20: 3}))) == [100, 500]
+
+
+@given(
+    ladders(fees=False),
+    ladders(fees=False),
+    st.dictionaries(st.integers(1, 30), st.integers(0, 60), min_size=1, max_size=6),
+    st.integers(0, 40),
+    st.sampled_from(["graduated", "per_unit"]),
+)
+def test_each_seat_costs_on_each_day_what_its_place_does_in_the_book_of_that_day(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], changes: dict[int, int], level: int, kind: str
+) -> None:
+    ladder = [before, after] if kind == "graduated" else [before[:1], after[:1]]
+    made = [
+        {"model": kind, "tiers": tiers} if kind == "graduated" else {"model": kind, "unit_amount": _unit(tiers, 1)}
+        for tiers in ladder
+    ]
+    account = Account(levels={"error": Decimal(level)})
+    found = rate(changing(*map(prorated, made)), contracts(), seats(changes), NOVEMBER, account)
+    now, expected = level, Fraction(0)
+    for day in range(1, 31):
+        now += changes.get(day, 0)
+        tiers = ladder[0] if day < CHANGE.day else ladder[1]
+        cost = (Fraction(_unit(tiers, place if kind == "graduated" else 1)) for place in range(1, now + 1))
+        expected += sum(cost, Fraction(0)) / 30
+    assert abs(sum(map(Fraction, amounts(found))) - expected) < Fraction(1, 10**15)
+
+
+def _unit(tiers: list[dict[str, Any]], place: int) -> Any:
+    return next((tier["unit_amount"] for tier in tiers if tier["up_to"] is None or place <= tier["up_to"]), "0")
+
+
+@given(
+    models(("per_unit", "graduated", "volume")),
+    st.dictionaries(st.integers(1, 30), st.integers(0, 60), min_size=1, max_size=6),
+)
+def test_a_prorated_price_that_changes_in_name_alone_changes_no_total(
+    price: dict[str, Any], changes: dict[int, int]
+) -> None:
+    same = {"prorated": True, "price": price}
+    split = amounts(rating(changing(same, {**same, "name": "the same"}), seats(changes)))
+    whole = amounts(rating(changing(same, same), seats(changes)))
+    assert abs(sum(split, Decimal(0)) - sum(whole, Decimal(0))) < Decimal(1).scaleb(-15)
 
 
 def test_the_level_that_a_new_price_finds_has_to_be_known() -> None:

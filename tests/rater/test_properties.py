@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rater.late import late_adjustment, posted_for
 from rater.rate import rate
 from schemas.money import RoundingMode, round_to
 from schemas.prices import Conversion
-from schemas.statements import CategoryUsage, OrgUsage
+from schemas.statements import CategoryUsage, Line, OrgUsage
 from tests.rater.books import NOVEMBER, book, contracts, rated, used
 from tests.rater.prices import cents, costs, ladders, models
 
@@ -59,11 +60,12 @@ def test_graduated_is_monotone_and_continuous(tiers: list[dict[str, Any]], one: 
 
 @given(charges(), st.lists(st.integers(0, 200), min_size=1, max_size=6))
 def test_parts_rated_cumulatively_sum_to_the_whole(charge: dict[str, Any], parts: list[int]) -> None:
-    posted, total = Fraction(0), 0
-    for part in parts:
+    prices = book({"it": charge})
+    sealed, adjustments, total = rated(prices, used(error=parts[0])), list[Line](), parts[0]
+    for part in parts[1:]:
         total += part
-        [line] = rated(book({"it": charge}), used(error=total)).lines
-        posted += Fraction(line.amount) - posted
+        adjustments += late_adjustment(rated(prices, used(error=total)), posted_for(sealed, adjustments))
+    posted = sum((Fraction(line.amount) for line in (*sealed.lines, *adjustments)), Fraction(0))
     assert posted == cents(oracle(charge, sum(parts)))
 
 

@@ -1,5 +1,6 @@
 """`tally simulate`: real usage in an embedded store, under the book as it is and another."""
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -10,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rater.account import NEW as FRESH
+from rater.files import load_book, load_contracts
 from rater.rate import rate
 from schemas.money import exact
 from schemas.usage import Flush
-from sinks.store import open_store
+from sinks.store import Store, open_store
 from tally.cli import run
-from tally.rated import Prices, rate_work
-from tally.simulation import Findings, Rerated, compared
+from tally.paired_work import Pair, pairs_of
+from tally.rated import Prices, Rated, rate_work
+from tally.simulation import Compared, Findings, side_of
+from tally.usage_reading import MINUTE
 from tally.work import Work
 from tests.rater.books import NOVEMBER, book, contracts, used
 from tests.store.samples import NOON, R, progress, usage
@@ -158,31 +162,108 @@ def test_what_is_missing_is_said(tally: Tally, monkeypatch: pytest.MonkeyPatch) 
     assert "cannot be read" in tally("--book", "none.yaml", "--against", "old.yaml")[2]
 
 
-def rated(prices: Prices, orgs: dict[int, int]) -> list[Rerated]:
-    works = [Work(used(org, error=quantity), NOVEMBER, FRESH) for org, quantity in sorted(orgs.items())]
-    return [Rerated(rate_work(work, prices), {"error": work.usage.categories["error"].quantity}) for work in works]
+def test_processes_come_to_the_same_answer(tally: Tally) -> None:
+    for arguments in (("--json",), ("--top", "2"), ("--contracts", "tried.yaml", "--json")):
+        alone = tally("--book", "new.yaml", *arguments)
+        assert tally("--book", "new.yaml", *arguments, "--processes", "2") == alone
+        assert alone[0] == 1
+
+
+def test_usage_is_read_once_and_both_sides_are_made_of_it(folder: Path) -> None:
+    old, new = (
+        Prices(load_book(folder / f"{name}.yaml"), load_contracts(folder / "tried.yaml")) for name in ("old", "new")
+    )
+    with open_store(f"chdb:{folder / 'store'}") as store:
+        asked: list[str] = []
+        stream = store.stream
+        store.stream = lambda sql, *rest: asked.append(sql) or stream(sql, *rest)  # type: ignore[method-assign,func-returns-value]
+        pairs = list(pairs_of(store, old, new, NOVEMBER, None, MINUTE))
+    assert len(asked) == 1
+    assert [pair.org_id for pair in pairs] == [1, 2, 3, 4, 5]
+    for pair in pairs:
+        assert pair.before is not None
+        assert pair.after is not None
+        assert pair.before.usage is pair.after.usage is pair.usage
+
+
+POOL = """
+      - from: 2020-01-01
+        charges:
+          errors: {category: error, price: {model: per_unit, unit_amount: 0.01}}
+          spans: {category: span, price: {model: per_unit, unit_amount: 0.01}}
+        budget: {amount: 5}
+        free: [replay]
+"""
+
+
+def test_what_totals_do_not_settle_is_rated_by_window_on_both_sides(
+    tally: Tally, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of usage past a budget that several charges share, only windows say whose came first.
+    with open_store(f"chdb:{tmp_path / 'store'}") as store:
+        store.migrate()
+        rows = [R(1, quantity=400), R(1, "span", quantity=300), R(2, quantity=1)]
+        found = progress(next_offset=100, log_end=100, log_end_seen_at=NOON, finite=True)
+        store.write([Flush(found, "tally", usage(rows), ())])
+    head = OLD[: OLD.index("      - from")].replace("revision: 1", "revision: 3")
+    (tmp_path / "pool.yaml").write_text(head + POOL, encoding="utf-8")
+    arguments = ("--store", f"chdb:{tmp_path / 'store'}", "--book", str(tmp_path / "pool.yaml"), "--json")
+    again: list[int] = []
+    read = Pair.by_window
+
+    def counting(pair: Pair, store: Store, window: dt.timedelta) -> Pair:
+        again.append(pair.org_id)
+        return read(pair, store, window)
+
+    monkeypatch.setattr(Pair, "by_window", counting)
+    status, out, _ = tally(*arguments)
+    assert again == [1]
+    rows_by_org = {row["org_id"]: row for row in json.loads(out)["rows"]}
+    assert status == 0
+    assert rows_by_org[1]["after"]["total"] == "5.00"
+    assert rows_by_org[1]["before"]["total"] == "19.00"  # 10 + 300 × 0.01 past what is included + 300 × 0.02
+    assert tally(*arguments, "--processes", "2") == (status, out, "")
+
+
+def rated(prices: Prices, org: int, quantity: int | None) -> Rated | None:
+    return None if quantity is None else rate_work(Work(used(org, error=quantity), NOVEMBER, FRESH), prices)
 
 
 ORGS = st.dictionaries(st.integers(1, 30), st.integers(0, 10**6))
 
 
-@given(ORGS, ORGS)
-def test_every_statement_is_in_one_pair_and_sums_are_those_of_the_statements(
-    before: dict[int, int], after: dict[int, int]
+@given(ORGS, ORGS, st.integers(1, 7))
+def test_every_statement_is_counted_and_sums_are_those_of_the_statements(
+    before: dict[int, int], after: dict[int, int], parts: int
 ) -> None:
-    old = book({"errors": {"category": "error", "price": {"model": "per_unit", "unit_amount": "0.0123"}}})
     packs = {"model": "package", "package_size": 1000, "package_amount": "9"}
-    new = book({"errors": {"category": "error", "price": packs}})
     agreed = contracts()
-    findings = Findings(top=3)
-    pairs = list(findings.follow(compared(rated(Prices(old, agreed), before), rated(Prices(new, agreed), after))))
-    assert [one.org_id for one in pairs] == sorted({*before, *after})
-    assert findings.read_between == sum(before[org] != after[org] for org in before.keys() & after.keys())
+    old = Prices(
+        book({"errors": {"category": "error", "price": {"model": "per_unit", "unit_amount": "0.0123"}}}), agreed
+    )
+    new = Prices(book({"errors": {"category": "error", "price": packs}}), agreed)
+    pairs = [
+        Compared(org, NOVEMBER, side_of(rated(old, org, before.get(org))), side_of(rated(new, org, after.get(org))))
+        for org in sorted({*before, *after})
+    ]
+    whole, joined = Findings(top=3), Findings(top=3)
+    for one in pairs:
+        whole.add(one)
+    for place in range(parts):
+        part = Findings(top=3)
+        for one in pairs[place::parts]:
+            part.add(one)
+        joined.join(part)
+    assert sum(whole.states.values()) == len(pairs)
+    assert (joined.states, joined.totals, joined.charges) == (whole.states, whole.totals, whole.charges)
+    assert joined.largest("USD") == whole.largest("USD")
     for prices, orgs, name in ((old, before, "before"), (new, after, "after")):
-        due = [rate(prices, agreed, used(org, error=quantity), NOVEMBER).statement for org, quantity in orgs.items()]
+        due = [
+            rate(prices.book, agreed, used(org, error=quantity), NOVEMBER).statement for org, quantity in orgs.items()
+        ]
         with exact():
             total = sum((one.total for one in due if one is not None), Decimal(0))
-        assert getattr(findings.totals["USD"], name) == total if pairs else not findings.totals
+        assert getattr(whole.totals["USD"], name) == total if pairs else not whole.totals
     differences = [abs(one.difference) for one in pairs if one.difference]
-    largest = [abs(one.difference) for one in findings.largest("USD") if one.difference]
+    largest = [abs(one.difference) for one in whole.largest("USD") if one.difference]
     assert largest == sorted(differences, reverse=True)[:3]

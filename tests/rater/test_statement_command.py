@@ -12,7 +12,7 @@ from schemas.period import Period, midnight
 from schemas.usage import Flush
 from sinks.store import open_store
 from tally.cli import run
-from tally.stored_statements import _days
+from tally.stored_statements import _days, _first_day
 from tests.rater.pages import Read
 from tests.store.samples import NOON, R, progress, usage
 
@@ -41,6 +41,7 @@ contracts:
   - {org_id: 3, id: yen, plan: yen, currency: JPY, from: 2020-01-01, billing: {zone: Asia/Tokyo}}
   - {org_id: 4, id: kiwi, plan: plan, currency: USD, from: 2020-01-01, billing: {zone: Pacific/Auckland}}
   - {org_id: 5, id: isle, plan: plan, currency: USD, from: 2020-01-01, billing: {zone: Pacific/Honolulu}}
+  - {org_id: 6, id: kea, plan: plan, currency: USD, from: 2020-01-15, billing: {zone: Pacific/Auckland, anchor_day: 15}}
 """
 Tally = Callable[..., tuple[int, str, str]]
 
@@ -53,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "contracts.yaml").write_text(CONTRACTS, encoding="utf-8")
     with open_store(f"chdb:{made / 'store'}") as store:
         store.migrate()
-        rows = [R(org, quantity=1_105 * org) for org in (1, 2, 3, 4, 5)]
+        rows = [R(org, quantity=1_105 * org) for org in (1, 2, 3, 4, 5, 6)]
         found = progress(next_offset=100, log_end=100, log_end_seen_at=NOON)
         store.write([Flush(found, "tally", usage(rows), ())])
     files = ["--book", str(made / "prices.yaml"), "--contracts", str(made / "contracts.yaml")]
@@ -132,7 +133,7 @@ def test_a_list_has_every_statement_of_the_month(tally: Tally) -> None:
     status, told, _ = tally("statement", "list", "--period", "2026-11")
     rows = [row.split() for row in told.splitlines()[2:]]
     assert status == 0
-    assert [row[0] for row in rows] == ["1", "2", "2", "2", "2", "2", "3", "4", "5"]
+    assert [row[0] for row in rows] == ["1", "2", "2", "2", "2", "2", "3", "4", "5", "6"]
     assert [row[7] for row in rows if row[0] == "2"] == ["complete"] * 2 + ["provisional"] * 3  # complete to the 22nd
     assert {row[7] for row in rows if row[0] != "2"} == {"provisional"}
     yen = next(row for row in rows if row[0] == "3")
@@ -144,6 +145,21 @@ def test_a_list_has_every_statement_of_the_month(tally: Tally) -> None:
 def test_both_sides_of_the_date_line_are_of_their_own_month(tally: Tally, org: str, start: str) -> None:
     told = tally("statement", "show", "--period", "2026-11", "--org", org)[1]
     assert told.startswith(f"Statement for organisation {org}, 2026-11\n{start} to ")
+
+
+def test_a_period_is_called_as_it_was_when_it_was_rated(tally: Tally) -> None:
+    """Eleven in the morning may be midnight east of the date line, or west of it: its bounds alone do not tell."""
+    told = tally("statement", "show", "--period", "2026-11", "--org", "6")[1]
+    assert told.startswith("Statement for organisation 6, 2026-11-15 to 2026-12-14\n2026-11-14T11:00:00Z to ")
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("2026", (2026, 1, 1)), ("2026-Q4", (2026, 10, 1)), ("2026-11", (2026, 11, 1)), ("2026-11-16", (2026, 11, 16)),
+     ("2026-11-16 to 2026-11-22", (2026, 11, 16))],
+)  # fmt: skip
+def test_the_first_day_of_a_period_is_in_its_name(name: str, first: tuple[int, int, int]) -> None:
+    assert _first_day(name) == dt.date(*first)
 
 
 def test_what_a_person_can_act_on_is_told(tally: Tally, tmp_path: Path) -> None:

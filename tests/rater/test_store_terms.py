@@ -140,6 +140,18 @@ def test_a_budget_asks_for_windows_only_where_totals_do_not_settle_it(
     assert json.loads(detail[0])["refused"] == "25"
 
 
+def test_a_budget_is_spent_through_a_price_that_changes(tmp_path: Path, tally: Tally, store: Fill) -> None:
+    store([R(1, quantity=10, start=at("2026-11-09T23:59:00")), R(1, quantity=6, start=at("2026-11-10T00:00:00"))])
+    dearer = {"errors": {"category": "error", "price": {"model": "per_unit", "unit_amount": 3}}}
+    price(ERRORS, {"from": "2026-11-10", "charges": dearer, "budget": {"amount": 20}}, budget={"amount": 20})
+    agree({"org_id": "*"})
+    status, _, err = tally("rate", "--period", "2026-11")
+    assert status == 0, err
+    assert rows_of(tmp_path, "SELECT total FROM statements FINAL") == [(Decimal(19),)]  # 10 at 1, 3 of 6 at 3
+    details = [json.loads(detail) for (detail,) in rows_of(tmp_path, "SELECT detail FROM charges ORDER BY quantity")]
+    assert [detail.get("refused", "0") for detail in details] == ["3", "0"]
+
+
 def test_usage_outside_every_contract_fails_by_name_and_none_is_no_failure(tally: Tally, store: Fill) -> None:
     store([R(1, quantity=3, start=at("2026-11-20T00:00:00")), R(2, quantity=3, start=at("2026-11-05T00:00:00"))])
     price(ERRORS)
@@ -218,6 +230,6 @@ def test_statements_of_every_kind_hold_in_the_laws_of_money(tmp_path: Path, tall
         laws = money_laws(Asking(opened, Asked(), NOON))
         for law in laws:
             assert law.findings == [], law.findings
-            assert law.places
+            assert law.places or law.law == "interims"
         kinds = {json.loads(text).get("kind", "charge") for (text,) in opened.query("SELECT detail FROM charges")}
         assert {"charge", "discount", "true_up"} <= kinds

@@ -1,6 +1,7 @@
 """A real store in which every law has something to compare, and the means to plant faults in it and take them out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,8 @@ from schemas.log import LogId
 from schemas.period import Period
 from sinks.store import Store, open_store
 from tally.deadletters import Selection
-from tally.rating import rate_period, read_known
+from tally.rated import Prices, rate_work
+from tally.rating import read_known
 from tally.reconcile.asking import Asked, Asking
 from tally.reconcile.log_laws import Logs
 from tally.reconcile.run import reconcile
@@ -18,8 +20,9 @@ from tally.replay import Terms, replay
 from tally.running import Watch, run_here
 from tally.settings import Settings, load_settings
 from tally.statement_store import StatementStore
+from tally.work import work_of
 from tests.flow.traffic import write_log
-from tests.rater.books import book, contracts
+from tests.rater.books import book, contract, contracts
 
 AT: Final = 1_800_000_000_000_000
 """The instant of every run."""
@@ -30,8 +33,18 @@ _PRICE = {"model": "per_unit", "unit_amount": "0.00037"}
 BOOK: Final = book(
     {name: {"category": name, "price": _PRICE} for name in ("error", "span", "transaction", "attachment")}
 )
+AGREED: Final = contracts(contract(), contract(1, invoice_thresholds={"amounts": [1000]}))
+"""One organisation is billed before the month ends."""
 
-TABLES: Final = ("usage_windows", "progress", "dead_letters", "replays", "statements", "control_totals")
+TABLES: Final = (
+    "usage_windows",
+    "progress",
+    "dead_letters",
+    "replays",
+    "statements",
+    "interim_statements",
+    "control_totals",
+)
 
 
 def build(folder: Path) -> Settings:
@@ -44,6 +57,7 @@ def build(folder: Path) -> Settings:
         conflicts = Selection(reasons=("conflicting_duplicate",))
         for _ in replay(store, conflicts, Terms(settings.meter_settings(), AT, "ada", accept=True)):
             pass
+        rate(store, still_open=True)
         rate(store)
         store.command(
             "INSERT INTO control_totals SELECT topic, category, toStartOfMinute(window_start), 'relay', 'one', 1, "
@@ -56,12 +70,14 @@ def build(folder: Path) -> Settings:
     return settings
 
 
-def rate(store: Store) -> None:
+def rate(store: Store, *, still_open: bool = False) -> None:
+    """Rate the month, as one of which nobody knows how complete it is where it is still open."""
     with StatementStore(store, BOOK, read_known(store), AT) as statements:
-        for rating in rate_period(store, BOOK, contracts(), NOVEMBER):
-            assert rating.statement is not None
-            assert rating.complete
-            statements.add(rating.statement)
+        stamp = replace(statements.stamp, complete_to=None) if still_open else statements.stamp
+        for work in work_of(store, BOOK, AGREED, NOVEMBER):
+            rated = rate_work(work, Prices(BOOK, AGREED), stamp)
+            assert rated.complete
+            statements.keep(rated)
 
 
 def restore(store: Store) -> None:

@@ -147,6 +147,59 @@ def test_a_statement_altered(store: Store, change: str, laws: set[Law]) -> None:
             assert str(finding.size) == "-0.010000000000000000"
 
 
+@pytest.mark.parametrize(
+    ("change", "laws"),
+    [
+        (of_line("amount", "x + toDecimal128('0.01', 18)"), {"lines", "totals"}),
+        ("total = total - toDecimal128('0.01', 18)", {"totals", "interims"}),
+        ("billed = mapApply((c, x) -> (c, x + toDecimal128('0.01', 18)), billed)", {"totals"}),
+    ],
+)
+def test_an_interim_statement_altered(store: Store, change: str, laws: set[Law]) -> None:
+    alter(store, "interim_statements", change, "org_id = 1")
+    found = check(store)
+    assert differing(found) == laws
+    for finding in named(found):
+        assert finding.place["org_id"] == 1
+        assert (finding.law == "interims") or finding.place["interim"] == 1
+
+
+def test_an_interim_statement_removed_or_billed_twice(store: Store) -> None:
+    [(total,)] = store.query("SELECT total FROM interim_statements FINAL")
+    insert(store, "interim_statements", "2 AS number", "number = 1")
+    twice = only(named(check(store)))
+    assert (twice.law, twice.place["org_id"], twice.left, twice.right) == ("interims", 1, 2 * total, total)
+    delete(store, "interim_statements", "number = 2")
+    assert not named(check(store))
+    store.command("TRUNCATE TABLE interim_statements")
+    gone = only(named(check(store)))
+    assert (gone.law, gone.left, gone.right) == ("interims", 0, total)
+
+
+def test_a_statement_that_takes_off_less_than_was_billed(store: Store) -> None:
+    last = "arrayMap((x, i) -> if(i = length(lines.amount), x + toDecimal128('1', 18), x), lines.amount, "
+    alter(store, "statements", f"`lines.amount` = {last} arrayEnumerate(lines.amount))", "org_id = 1")
+    found = check(store)
+    assert differing(found) == {"lines", "totals", "interims"}
+    assert only(named(found, law="interims")).size == -1
+
+
+@pytest.mark.parametrize("how", ["written since", "without a statement"])
+def test_an_interim_statement_that_nothing_takes_off_yet_is_stale(store: Store, how: str) -> None:
+    """What a rating leaves that was stopped between its two writes."""
+    if how == "without a statement":
+        delete(store, "statements", "org_id = 1")
+    else:
+        insert(store, "interim_statements", "2 AS number, rated_at + toIntervalSecond(1) AS rated_at", "number = 1")
+    found = check(store)
+    assert not named(found)
+    assert only(named(found, "stale")).law == "interims"
+    rate(store)
+    found = check(store)
+    assert not named(found)
+    assert not named(found, "stale")
+
+
 def test_usage_that_grew_after_rating_is_stale_until_it_is_rated_again(store: Store) -> None:
     _, _, row = one_row(store)
     insert(store, "usage_windows", "quantity + 5 AS quantity, last_offset + 1000000 AS last_offset", row)

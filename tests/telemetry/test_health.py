@@ -1,12 +1,15 @@
-"""When a flow is alive and when it is ready: a judgement of plain data, at every kind of standstill."""
+"""When a flow or a rater is alive and when it is ready: a judgement of plain data, at every kind of standstill."""
 
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from schemas.log import LogId
 from schemas.progress import Mark, Progress
-from tally.health import Limits, Problem, alive, problems
+from tally.health import Limits, Problem, alive, problems, rater_alive, rater_problems
+from tally.telemetry.rater import PassCounts, RaterState, RaterWatch
 from tally.telemetry.state import FlowState, LogState
 
 LOG = LogId("usage", "3")
@@ -84,3 +87,56 @@ def test_alive_as_long_as_the_loop_turns(still: float, lives: bool) -> None:
     assert alive(state, limits, NOW) == lives
     state.writing_since = NOW - still  # the store's trouble: a restart would not help
     assert alive(state, limits, NOW)
+
+
+def rater(**changes: Any) -> RaterState:
+    return RaterState(started_at=0.0, turned_at=NOW, **{"passed_at": NOW - 500, **changes})
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        (rater(), None),
+        (rater(passed_at=None), ("starting", 0.0)),
+        (rater(passed_at=None, failed_since=NOW - 5, failed_why="book.yaml:3: no"), ("pass", NOW - 5)),
+        (rater(failed_since=NOW - 5, failed_why="book.yaml:3: no"), ("pass", NOW - 5)),
+        (rater(away_since=NOW - 30), None),  # not long yet
+        (rater(away_since=NOW - 32, away_why="no route"), ("store", NOW - 32)),
+        (rater(failed_since=NOW - 50, away_since=NOW - 32), ("store", NOW - 32)),
+    ],
+)
+def test_a_rater_is_ready_once_it_has_rated_and_while_its_passes_can(
+    state: RaterState, found: tuple[str, float] | None
+) -> None:
+    told = rater_problems(state, LIMITS, NOW)
+    assert [(one.what, one.since) for one in told] == ([] if found is None else [found])
+    assert all(why in told[0].message for why in (state.failed_why, state.away_why) if why)
+    assert rater_problems(state, LIMITS, NOW, stopping=True)[0].what == "stopping"
+
+
+@pytest.mark.parametrize(
+    ("still", "passing", "lives"),
+    [(310.0, False, True), (311.0, False, False), (3_600.0, True, True), (3_601.0, True, False)],
+)
+def test_a_rater_is_alive_while_it_looks_at_the_time_or_gets_on_in_a_pass(
+    still: float, passing: bool, lives: bool
+) -> None:
+    state = RaterState(0.0, NOW - still, passing_since=NOW - still if passing else None)
+    assert rater_alive(state, Limits(31.0), NOW) == lives
+
+
+def test_a_failed_pass_is_over_with_the_next_that_rates() -> None:
+    watch = RaterWatch(clock=lambda: NOW, wall=lambda: 5_000_000)
+    counts = PassCounts(1.0, 3, 9, 2_000_000, Counter(written=2), {"2026-11": Counter(no_price=1)})
+    watch.ended("prices", PassCounts(), why="book.yaml:3: no")
+    assert (watch.look().failed_since, watch.look().rated_at) == (NOW, None)
+    watch.ended("stopped", replace(counts, failures={"2026-11": Counter(no_price=9)}))
+    assert watch.look().failed_since == NOW
+    assert watch.look().failures == {}, "a pass that was cut short does not know"
+    watch.ended("incomplete", counts, months=["2026-10", "2026-11"])
+    state = watch.look()
+    assert (state.failed_since, state.failed_why, state.rated_at, state.complete_to) == (None, "", 5_000_000, 2_000_000)
+    assert state.failures == {"2026-11": Counter(no_price=1)}
+    assert state.passes == Counter(prices=1, stopped=1, incomplete=1)
+    watch.ended("rated", PassCounts(), months=["2026-12"])
+    assert watch.look().failures == {}, "of a month that is not rated any more"

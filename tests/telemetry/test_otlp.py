@@ -8,7 +8,7 @@ from schemas.log import LogId
 from tally.telemetry.export import EXPORT_TIMEOUT, Exporting
 from tally.telemetry.names import ABOUT, OF_A_FLOW
 from tally.telemetry.observer import FlushTimes
-from tally.telemetry.readings import Moment
+from tally.telemetry.readings import READINGS, Moment
 from tally.telemetry.state import FlowState
 from tests.flow.processes import ok, tally
 from tests.flow.running import free_ports
@@ -91,7 +91,8 @@ def test_a_collector_that_is_away_is_said_in_words_without_its_password(tmp_path
 def test_a_collector_that_is_away_holds_up_the_end_no_longer_than_it_may() -> None:
     (port,) = free_ports(1)
     moment = Moment(FlowState(0, 0), 0, 0, ready=True)
-    exporting = Exporting(lambda: moment, otlp_endpoint=f"http://127.0.0.1:{port}", traces=True)
+    url = f"http://127.0.0.1:{port}"
+    exporting = Exporting(lambda: moment, names=OF_A_FLOW, readings=READINGS, otlp_endpoint=url, traces=True)
     exporting.record("tally.flush.rows", 1, {})
     exporting.flushed(FlushTimes(1, 2, 3), ())
     began = time.monotonic()

@@ -50,7 +50,7 @@ def stops_at(limits: RejectionLimits, pieces: Sequence[Sequence[int]], replayed:
         found, verdict = batch(piece, first)
         first += len(piece)
         try:
-            limit.take(found, verdict, replayed=number < replayed)
+            limit.take(found, verdict, replayed=len(piece) if number < replayed else 0)
         except RejectionFlood:
             return number
     return None
@@ -112,9 +112,21 @@ def test_a_replay_stops_nothing_but_its_row_goes_on() -> None:
     assert stops_at(limits, [bad, [ACCEPTED], bad], replayed=1) is None
 
 
+def test_of_a_batch_that_ends_past_the_replay_only_the_rest_counts() -> None:
+    limits = RejectionLimits(in_row=5)
+    mixed = batch([BAD[0]] * 6)
+    RejectionLimit(limits).take(*mixed, replayed=6)
+    with pytest.raises(RejectionFlood):
+        RejectionLimit(limits).take(*mixed, replayed=1)
+    after = RejectionLimit(limits)
+    after.take(*mixed, replayed=6)
+    with pytest.raises(RejectionFlood):  # the row that began in the replay goes on
+        after.take(*batch([BAD[0]], 6), replayed=0)
+
+
 def test_the_message_says_where_and_what_to_do() -> None:
     with pytest.raises(RejectionFlood) as caught:
-        RejectionLimit(RejectionLimits(in_row=3)).take(*batch([ACCEPTED, *[BAD[1]] * 3], 40), replayed=False)
+        RejectionLimit(RejectionLimits(in_row=3)).take(*batch([ACCEPTED, *[BAD[1]] * 3], 40), replayed=0)
     assert str(caught.value).startswith(
         "usage/3: 3 events in a row were rejected (most of the latest: overflow), up to offset 43; "
         "max_rejected_in_row is 3. "

@@ -9,20 +9,21 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from tests.examples.case import Case, NotUnderstood, Words, rounding
-from tests.examples.words import aggregates, bills, counted, credit, fees, quantities
+from tests.examples.case import Case, NotUnderstood, Words, mapping, number, rounding, text
+from tests.examples.words import aggregates, bills, changes, committed, counted, credit, fees, quantities
 
 Translate = Callable[[Words, Words], Case]
 
 MODELS: Final[dict[Any, Translate]] = {
     **{model: partial(counted.usage_based, model) for model in counted.MODELS},
-    "commitment": counted.commitment,
+    "commitment": committed.commitment,
     "flat": fees.flat,
     "one_time": fees.one_time,
-    "proration": fees.proration,
+    "proration": changes.proration,
     "phases": fees.phases,
     "sum": bills.summed,
     "round": bills.rounded,
+    "invoice": bills.invoice,
     "discount": bills.discount,
     "adjustment": bills.adjustment,
     "coupons": bills.coupons,
@@ -52,16 +53,41 @@ TAX: Final = ("tax", "tax_percent", "tax_percent_by_fee")
 
 def translate(example: Mapping[str, Any]) -> Case:
     """Return the case that an example describes. Raises NotUnderstood."""
-    definition, usage = dict(example["definition"]), dict(example["usage"])
+    in_cents = text(example["currency"]).endswith("cents")
+    definition, usage = (_without_cents(mapping(example[part]), scale=not in_cents) for part in ("definition", "usage"))
     model = definition.get("model")
     if model == "tax" or any(word in definition for word in TAX):
         raise NotUnderstood("tax stays outside the rater")
-    if model not in MODELS:
-        raise NotUnderstood(f"model {model}")
-    words, uses = Words(definition, f"{model}"), Words(usage, f"usage of {model}")
+    if model is None:
+        model = counted.guessed(Words(definition, "definition"))
+    if not isinstance(model, str) or model not in MODELS:
+        raise NotUnderstood(f"model {model!r}")
+    words, uses = Words(definition, model), Words(usage, f"usage of {model}")
     case = MODELS[model](words, uses)
     words.done()
     uses.done()
     if "rounding" in example:
-        case = replace(case, rounding=rounding(example["rounding"]))
+        told = rounding(example["rounding"])
+        if case.rounding not in (None, told):
+            raise NotUnderstood(f"rounding {example['rounding']!r}, and another one in the definition")
+        case = replace(case, rounding=told)
     return case
+
+
+def _without_cents(value: Any, *, scale: bool) -> Any:
+    """Return words without `_cents` at their end: amounts in cents as amounts, unless the whole example is in cents."""
+    if isinstance(value, list):
+        return [_without_cents(one, scale=scale) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    found = {}
+    for name, inside in value.items():
+        plain = name.removesuffix("_cents")
+        if plain in found or (plain != name and plain in value):
+            raise NotUnderstood(f"{plain} beside {name}")
+        found[plain] = _cents(inside) if plain != name and scale else _without_cents(inside, scale=scale)
+    return found
+
+
+def _cents(value: Any) -> Any:
+    return [_cents(one) for one in value] if isinstance(value, list) else f"{number(value).scaleb(-2):f}"

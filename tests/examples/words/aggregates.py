@@ -1,103 +1,151 @@
 """Examples of aggregations: how events become one quantity."""
 
 import datetime as dt
+import re
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from rater.account import Account
+from schemas.errors import TallyError
 from schemas.period import Period
 from schemas.statements import CategoryUsage
 from tests.examples.case import (
+    PERIOD,
     Bill,
     Case,
     Charge,
     NotUnderstood,
     Words,
     events,
-    hour,
+    listed,
     number,
+    numbers,
     one,
-    parts,
     per_unit,
+    text,
+    written,
 )
-from tests.examples.words.usage import day, group
+from tests.examples.words.usage import in_spans, instant
 
-FUNCTIONS = {
-    "sum": "sum",
+FUNCTIONS: Final = {
+    **dict.fromkeys(("sum", "total"), "sum"),
     "count": "count",
-    "max": "max",
-    "latest": "latest",
-    "last": "latest",
-    "average": "average",
-    "avg": "average",
-    "unique": "unique_count",
-    "unique_count": "unique_count",
-    "count_unique": "unique_count",
+    **dict.fromkeys(("max", "maximum"), "max"),
+    **dict.fromkeys(("min", "minimum"), "min"),
+    **dict.fromkeys(("latest", "last"), "latest"),
+    **dict.fromkeys(("average", "avg", "mean"), "average"),
+    **dict.fromkeys(("unique", "unique_count", "count_unique", "distinct", "count_distinct"), "unique_count"),
 }
-WINDOWED = {"max per hour, summed": False, "max per hour and group, summed": True}
+IDENTITIES: Final = ("user", "id", "event_id", "user_id", "name", "key", "value_of")
 
 
 def aggregate(words: Words, uses: Words) -> Case:
     """A quantity from events; the answer is the quantity."""
-    function = words.need("function")
-    multiplier = words.take("multiplier")
-    dedup = words.take("dedup")
+    function = text(words.need("function"))
     charge: Charge = per_unit("1")
-    if multiplier is not None:
-        charge["convert"] = {"multiply": multiplier}
-    if function in WINDOWED:
-        charge["aggregate"] = {"function": "sum_of_max", "window": "hour", "by_group": WINDOWED[function]}
-        return one(Bill((charge,), (_windows(uses),)), asked="units")
+    if (multiplier := words.take("multiplier")) is not None:
+        charge["convert"] = {"multiply": written(multiplier)}
+    if function == "weighted_sum":
+        case = weighted_sum(words, uses, charge)
+        return Case(case.moments, asked="units")
+    charge["aggregate"], usage = measured(function, uses, words.take("dedup"))
+    return one(Bill((charge,), (usage,)), asked="units")
+
+
+def measured(function: str, uses: Words, dedup: Any = None) -> tuple[Any, CategoryUsage]:
+    """Return an aggregation as a price book writes it, and the usage that it is of."""
     if function not in FUNCTIONS:
+        return _of_windows(function, uses)
+    name = FUNCTIONS[function]
+    if dedup is None:
+        return name, _events(uses, name)
+    if not re.fullmatch(r"(last|latest)( value)? per (event )?id", text(dedup)) or name not in ("sum", "count"):
+        raise NotUnderstood(f"dedup {dedup!r} of {function}")
+    # A repeated id corrects what came before.
+    return {"sum": "sum_of_latest", "count": "unique_count"}[name], _events(uses, "unique_count", by_id=True)
+
+
+def known(function: Any) -> None:
+    """Raise NotUnderstood where a function is none of those that a quantity may have come from."""
+    if text(function) != "weighted_sum" and function not in FUNCTIONS:
+        _windows_of(function)
+
+
+def _windows_of(function: str) -> tuple[str, bool]:
+    """Return the window of whose maxima a function is the sum, and whether it is by group too."""
+    told = set(re.findall(r"[a-z]+", function.lower()))
+    spans = {"hour": {"hour", "hourly", "bucket", "window"}, "day": {"day", "daily"}}
+    asked = [span for span, names in spans.items() if told & names]
+    words = {"sum", "summed", "of", "max", "maxima", "maximum", "per", "and", "each", "group", "groups", "the"}
+    words |= spans["hour"] | spans["day"]
+    if not ({"sum", "summed"} & told and {"max", "maxima", "maximum"} & told) or len(asked) != 1 or told - words:
         raise NotUnderstood(f"function {function!r}")
-    if dedup is not None:
-        if function != "sum" or "per event id" not in dedup:
-            raise NotUnderstood(f"dedup {dedup!r}")
-        charge["aggregate"] = "sum_of_latest"
-    else:
-        charge["aggregate"] = FUNCTIONS[function]
-    return one(Bill((charge,), (_events(uses, function),)), asked="units")
+    return asked[0], "group" in told
 
 
-def _events(uses: Words, function: str) -> CategoryUsage:
+def _of_windows(function: str, uses: Words) -> tuple[Any, CategoryUsage]:
+    """Read the sum of the maxima of windows, in whatever order it is said."""
+    window, by_group = _windows_of(function)
+    found = in_spans(uses)
+    if found is None:
+        raise NotUnderstood(f"function {function!r} without windows")
+    return {"function": "sum_of_max", "window": window, "by_group": by_group}, found[1]
+
+
+def _events(uses: Words, function: str, *, by_id: bool = False) -> CategoryUsage:
     if uses.has("values"):
-        values = uses.take("values")
-        if FUNCTIONS[function] == "unique_count":
-            return events([Decimal(1)] * len(values), names=values)
-        return events([number(value) for value in values], names=[str(place) for place in range(len(values))])
-    found: list[tuple[Decimal, str]] = []
-    for listed in uses.need("events"):
-        event = Words(listed, "an event")
-        name = next((event.take(word) for word in ("id", "user") if event.has(word)), "")
-        found.append((number(event.need("value")), name))
-        event.done()
-    return events([value for value, _ in found], names=[name for _, name in found])
+        values = listed(uses.take("values"))
+        if function == "unique_count" and not by_id:
+            return events([Decimal(1)] * len(values), names=list(map(str, values)))
+        return events(numbers(values), names=[str(place) for place in range(len(values))])
+    found = [_event(Words(told, "an event"), function, by_id=by_id) for told in listed(uses.need("events"))]
+    at = [when for _, _, when in found if when is not None]
+    if at and len(at) != len(found):
+        raise NotUnderstood("events of which some have a time")
+    return events([value for value, *_ in found], names=[name for _, name, _ in found], at=at)
 
 
-def _windows(uses: Words) -> CategoryUsage:
-    pieces: list[tuple[dt.datetime, str, Decimal]] = []
-    if uses.has("hours"):
-        for at, values in uses.take("hours").items():
-            pieces += [(hour(int(at)), "", number(value)) for value in values]
-    else:
-        for at, groups in enumerate(uses.need("buckets")):
-            pieces += [(hour(at), group({"group": name}), number(value)) for name, value in groups.items()]
-    return parts(pieces)
+def _event(words: Words, function: str, *, by_id: bool) -> tuple[Decimal, str, dt.datetime | None]:
+    at = words.any("at", "timestamp", "time")
+    value = words.any("value", "quantity")
+    names = {name: str(told) for name, told in words.listed(*IDENTITIES)}
+    words.done()
+    ids = [name for name in names if name in ("id", "event_id")]
+    others = [name for name in names if name not in ids]
+    chosen = (ids or others) if by_id else (others or ids)
+    if function == "unique_count" and not by_id and not chosen:
+        return Decimal(1), str(value), None if at is None else instant(at)
+    if (by_id and not chosen) or len(chosen) > 1:
+        raise NotUnderstood(f"an event by {' and '.join(names) or 'no id'}")
+    quantity = Decimal(1) if value is None and function in ("count", "unique_count") else number(value)
+    return quantity, names[chosen[0]] if chosen else "", None if at is None else instant(at)
 
 
 def weighted_sum(words: Words, uses: Words, charge: Charge) -> Case:
-    """Levels × the part of the period for which each holds; events are changes of the level."""
-    words.skip("recurring")
-    month = Period.parse(words.need("period"))
-    changes: list[dict[str, Any]] = uses.need("events")
-    values, at = [], []
-    for listed in changes:
-        event = Words(listed, "an event")
-        on = day(event.need("at"))
-        at.append(dt.datetime(on.year, on.month, on.day, tzinfo=dt.UTC))
-        values.append(number(event.need("value")))
+    """Levels × the part of the period for which each holds; events change the level, or say it (`level`)."""
+    words.told("recurring", True, False)
+    values, at, levels = [], [], set()
+    for told in listed(uses.need("events")):
+        event = Words(told, "an event")
+        at.append(instant(event.need("at")))
+        levels.add(event.has("level"))
+        values.append(number(event.one("value", "level", "change")))
         event.done()
+    if len(levels) > 1:
+        raise NotUnderstood("events that say a level, and events that change one")
+    period = words.any("period", default=uses.take("period"))
+    month = PERIOD if period is None and not at else _period(period or f"{min(at):%Y-%m}")
     carried = uses.take("carried_in")
     account = Account(levels={"category-0": number(carried)}) if carried is not None else Account()
-    priced = {**charge, "aggregate": {"function": "weighted_sum", "changes": True}}
+    priced = {**charge, "aggregate": {"function": "weighted_sum", "changes": levels != {True}}}
     return one(Bill((priced,), (events(values, at=at),), period=month, account=account))
+
+
+def _period(told: Any) -> Period:
+    bounds = re.fullmatch(r"(.+?)\.\.(.+)", text(told))
+    try:
+        if bounds is None:
+            return Period.parse(told)
+        return Period.days(instant(bounds[1]).date(), instant(bounds[2]).date())
+    except (ValueError, TallyError) as error:
+        raise NotUnderstood(f"period {told!r}: {error}") from error

@@ -2,14 +2,16 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
 from schemas.cycle import Cycle, Interval
+from schemas.money import exact
 from schemas.period import Period
 from tests.examples.case import (
+    PERIOD,
     ZERO,
     Bill,
     Case,
@@ -19,137 +21,180 @@ from tests.examples.case import (
     count,
     events,
     fee,
+    listed,
     number,
+    numbers,
     one,
     used,
+    written,
+)
+from tests.examples.words.changes import proration
+from tests.examples.words.lengths import (
+    DAY,
+    INTERVALS,
+    billing,
+    cycle_period,
+    divisor,
+    interval_of,
+    of_days,
+    stretched,
 )
 from tests.examples.words.usage import day
 
-INTERVALS: Final[tuple[Interval, ...]] = ("month", "week", "quarter", "year", "half_year")
-YEARS: Final = (2026, 2024)
-"""A plain year and a leap year: every length that a period can have is in one of them."""
-DAY: Final = dt.timedelta(days=1)
+THIRTY: Final = 30 * 86_400 * 10**6
+LONGEST: Final = 366
+MANY: Final = 240
+"""No example counts more periods."""
 
 
 def flat(words: Words, uses: Words) -> Case:
     """A fee, or the part of it that some days or a trial leave."""
     if words.has("versions"):
         return _versions(words, uses)
-    amounts = [words.take(word) for word in ("amount", "one_time", "recurring") if words.has(word)]
-    amounts += words.take("lines", [])
+    amounts = [words.take(word) for word in ("amount", "recurring") if words.has(word)]
+    amounts += listed(words.take("lines", []))
+    once = words.take("one_time")
+    if not amounts and once is None:
+        raise NotUnderstood("flat: amount not given")
     terms = _terms(words)
-    uses.skip("window")
-    period, contract = _covered(words, uses, terms)
+    uses.skip("window", "quantity")  # a fee is owed whatever is used
+    period, contract = _covered(words, uses)
     charges = tuple(fee(amount, **terms) for amount in amounts)
+    if once is not None:
+        charges = (fee(once, one_time=True), *charges)
     return Case((tuple(Bill(charges, contract=contract, period=one_) for one_ in period),))
 
 
 def one_time(words: Words, uses: Words) -> Case:
     """A one-time fee, which is never prorated: how much of the period is left says nothing."""
     uses.skip("days_left", "days_in_period")
-    charge: Charge = {"price": {"model": "per_unit", "unit_amount": words.need("unit_amount")}}
-    return one(Bill((charge,), (used(number(uses.need("quantity"))),)))
+    amount = number(words.one("unit_amount", "amount"))
+    with exact():
+        owed = amount * number(uses.take("quantity", "1"))
+    return one(Bill((fee(f"{owed:f}", one_time=True),), contract={"from": f"{PERIOD.start.date()}"}))
 
 
 def _terms(words: Words) -> dict[str, Any]:
     terms: dict[str, Any] = {}
-    if words.take("in_advance"):
+    if words.told("in_advance", True, False):
         terms["in_advance"] = True
-    divisor = words.take("divisor", "actual days")
-    if divisor not in ("actual days", "30-day month", "seconds"):
-        raise NotUnderstood(f"divisor {divisor!r}")
-    if divisor != "actual days":
-        terms["prorate"] = "fixed_30" if divisor == "30-day month" else "seconds"
-    return terms
+    prorate = divisor(words)
+    return {**terms, **({} if prorate is None else {"prorate": prorate})}
 
 
-def _covered(words: Words, uses: Words, terms: Mapping[str, Any]) -> tuple[tuple[Period, ...], dict[str, Any]]:
+def _covered(words: Words, uses: Words) -> tuple[tuple[Period, ...], dict[str, Any]]:
     """Return the periods that are billed, and what the contract says so that it covers the days that are meant."""
-    del terms
     interval = words.take("interval")
     if interval is not None and interval not in INTERVALS:
         raise NotUnderstood(f"interval {interval!r}")
-    words.skip("alignment", "anniversary")
+    words.told("alignment", "calendar", "anniversary")
+    words.skip("anniversary")
     trial = words.take("trial_days")
-    agreed: dict[str, Any] = {"trial": {"days": count(trial)}} if trial is not None else {}
-    whole, days = _length(uses), _billed(uses)
-    extra = _whole_periods(uses)
-    start = uses.take("start")
-    named = uses.take("period")
+    trial = None if trial is None or not count(trial) else count(trial)
+    agreed: dict[str, Any] = {} if trial is None else {"trial": {"days": trial}}
+    whole, days, extra = _length(uses), _billed(uses), _whole_periods(uses)
+    start, named = uses.take("start"), uses.take("period")
     uses.skip("from_", "to")
+    if isinstance(named, int | str) and not isinstance(named, bool) and re.fullmatch(r"\d{1,3}", str(named)):
+        return _numbered(count(named), interval or "month", agreed)
     if days is None and whole is None and extra is None and start is None and trial is None:
-        return (Period.month(2026, 11),), agreed
+        return (PERIOD if named is None else _within(named, interval),), agreed
     if whole is None and isinstance(named, str) and ".." in named and days is not None:
         first, after = (day(one_) for one_ in named.split(".."))
         whole = (after - first).days
-    if trial is not None and days is not None and whole is None:
-        # Of a calendar week the days from the start on, less the trial, are billed.
-        return _calendar(start, interval, agreed)
+        if start is not None and trial is None and (after - day(start)).days != days:
+            raise NotUnderstood(f"{days} days from {start} to {after}")
+    if start is not None and days is not None and whole is None:
+        return _calendar(day(start), interval or "month", days, agreed)
     if start is not None and days is None and whole is None:
         first = day(start)
-        period = _cycle_period(interval or "month", _first_of(named, first))
-        contract = {**agreed, "from": f"{first}", **_billing(interval or "month", period)}
+        period = cycle_period(interval or "month", _first_of(named, first))
+        contract = {**agreed, "from": f"{first}", **billing(interval or "month", period)}
         return (Period.days(first, period.end.date()),), contract
+    if days is not None and not 0 <= days <= LONGEST:
+        raise NotUnderstood(f"{days} days")
+    if days is not None and whole is not None and extra is None and not trial:
+        whole, days = stretched(interval, whole, days)
     period = of_days(interval, whole)
     first = period.start.date() if days is None else period.end.date() - days * DAY
     if first < period.start.date():
         raise NotUnderstood(f"{days} days of {whole}")
-    contract = {**agreed, "from": f"{first}", **_billing(interval or _interval_of(period), period)}
-    before = tuple(_earlier(period, extra or 0, interval or "month"))
+    contract = {**agreed, "from": f"{first}", **billing(interval or interval_of(period), period)}
+    before = tuple(_earlier(period, extra or 0, interval or interval_of(period)))
     if before:
         # Whole periods come before the stub: the contract ends in it instead of beginning there.
         until = period.start.date() + (period.end.date() - first)
+        if not days:
+            return before, {**contract, "from": f"{before[-1].start.date()}"}
         contract = {**contract, "from": f"{before[-1].start.date()}", "until": f"{until}"}
         return (*before, Period.days(period.start.date(), until)), contract
+    return ((Period.days(first, period.end.date()),) if first < period.end.date() else ()), contract
+
+
+def _numbered(place: int, interval: Interval, agreed: dict[str, Any]) -> tuple[tuple[Period, ...], dict[str, Any]]:
+    """Return the first, second, … period of a contract."""
+    if not 1 <= place <= MANY:
+        raise NotUnderstood(f"period {place}")
+    first = PERIOD.start.date()
+    cycle = Cycle.anchored(first, interval)
+    period = Period.days(*cycle.whole(first))
+    for _ in range(place - 1):
+        period = Period.days(*cycle.whole(period.end.date()))
+    return (period,), {**agreed, "from": f"{first}", "billing": {"interval": interval, "anchor": f"{first}"}}
+
+
+def _calendar(
+    first: dt.date, interval: Interval, days: int, agreed: dict[str, Any]
+) -> tuple[tuple[Period, ...], dict[str, Any]]:
+    """Return the rest of a calendar period from a day on, of which so many days are billed once a trial is over."""
+    begins = first - first.weekday() * DAY if interval == "week" else dt.date(first.year, 1, 1)
+    period = cycle_period(interval, begins)
+    while period.end.date() <= first:
+        period = cycle_period(interval, period.end.date())
+    free = count(agreed.get("trial", {}).get("days", 0))
+    if max((period.end.date() - first).days - free, 0) != days:
+        raise NotUnderstood(f"{days} days billed of the calendar {interval} from {first} on")
+    contract = {**agreed, "from": f"{first}", **billing(interval, period)}
     return (Period.days(first, period.end.date()),), contract
 
 
-def _calendar(start: Any, interval: Any, agreed: dict[str, Any]) -> tuple[tuple[Period, ...], dict[str, Any]]:
-    first = day(start)
-    monday = first - first.weekday() * DAY
-    if interval != "week":
-        raise NotUnderstood("days_billed without days_in_period")
-    period = Period.days(first, monday + 7 * DAY)
-    return (period,), {**agreed, "from": f"{first}", "billing": {"interval": "week", "anchor": f"{monday}"}}
+def named_period(named: Any) -> Period:
+    """Return a month that is named, or the one that begins where a range of days does."""
+    return _within(named, None)
+
+
+def _within(named: Any, interval: Any) -> Period:
+    if not isinstance(named, str):
+        raise NotUnderstood(f"period {named!r}")
+    first = _first_of(named, PERIOD.start.date())
+    return cycle_period(interval or "month", first)
 
 
 def _first_of(named: Any, first: dt.date) -> dt.date:
-    if isinstance(named, str) and (found := re.fullmatch(r"(\d{4})-(\d{2})", named)):
-        return dt.date(int(found[1]), int(found[2]), 1)
+    if named is None:
+        return first
+    if isinstance(named, str) and re.fullmatch(r"\d{4}-\d{2}", named):
+        return day(f"{named}-01")
     if isinstance(named, str) and ".." in named:
         return day(named.split("..")[0])
-    return first
-
-
-def _cycle_period(interval: Interval, first: dt.date) -> Period:
-    return Period.days(*Cycle.anchored(first, interval).whole(first))
-
-
-def _billing(interval: str, period: Period) -> dict[str, Any]:
-    return {"billing": {"interval": interval, "anchor": f"{period.start.date()}"}}
+    raise NotUnderstood(f"period {named!r}")
 
 
 def _length(uses: Words) -> int | None:
-    for word in ("days_in_period", "period_days", "divisor_days"):
-        if uses.has(word):
-            return count(uses.take(word))
-    return None
+    found = uses.any("days_in_period", "period_days", "divisor_days")
+    return None if found is None else count(found)
 
 
 def _billed(uses: Words) -> int | None:
-    for word in ("days_billed", "days_left", "days"):
-        if uses.has(word):
-            return count(uses.take(word))
-    if uses.has("unused_days"):
-        return count(uses.take("unused_days"))
-    return None
+    found = uses.any("days_billed", "days_left", "days", "unused_days")
+    return None if found is None else count(found)
 
 
 def _whole_periods(uses: Words) -> int | None:
-    for word in ("full_months", "weeks"):
-        if uses.has(word):
-            return count(uses.take(word))
-    return None
+    found = uses.any("full_months", "full_weeks", "full_periods", "full_quarters", "full_years", "weeks", "months")
+    if found is not None and not 0 <= count(found) <= MANY:
+        raise NotUnderstood(f"{found} periods")
+    return None if found is None else count(found)
 
 
 def _earlier(period: Period, how_many: int, interval: Interval) -> Iterator[Period]:
@@ -161,165 +206,101 @@ def _earlier(period: Period, how_many: int, interval: Interval) -> Iterator[Peri
         first = before.start.date()
 
 
-def _interval_of(period: Period) -> Interval:
-    days = (period.end - period.start).days
-    if days == 7:
-        return "week"
-    return "month" if days <= 31 else "quarter" if days <= 92 else "half_year" if days <= 184 else "year"
-
-
-def of_days(interval: str | None, days: int | None) -> Period:
-    """Return a billing period of so many days, of an interval where one is named."""
-    for kind in INTERVALS if interval is None else (interval,):
-        if kind == "week":
-            candidates = [Period.days(dt.date(2026, 6, 1), dt.date(2026, 6, 8))]
-        else:
-            step = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}[kind]
-            candidates = [_months(year, month, step) for year in YEARS for month in range(6, 13)]
-            candidates += [_months(year, month, step) for year in YEARS for month in range(1, 6)]
-        for period in candidates:
-            if days is None or (period.end - period.start).days == days:
-                return period
-    raise NotUnderstood(f"a {interval or 'period'} of {days} days")
-
-
-def _months(year: int, month: int, how_many: int) -> Period:
-    after = month + how_many - 1
-    return Period.days(dt.date(year, month, 1), dt.date(year + after // 12, after % 12 + 1, 1))
-
-
 def _versions(words: Words, uses: Words) -> Case:
     """Prices that hold from a day on."""
-    versions = words.take("versions")
-    month = Period.parse(uses.need("period"))
-    (first, *later) = [Words(version, "a version") for version in versions]
-    changed = []
-    for version in later:
-        changed.append((version.need("effective_for_existing"), (fee(version.need("amount")),)))
+    versions = [Words(version, "a version") for version in listed(words.take("versions"))]
+    month = _within(uses.need("period"), words.take("interval"))
+    changed: list[tuple[str, tuple[Charge, ...]]] = []
+    terms = _terms(words)
+    charges = []
+    for version in versions:
+        since = version.any("effective_for_existing", "effective", "from")
+        charges.append((None if since is None else day(since), fee(version.need("amount"), **terms)))
         version.done()
-    bill = Bill((fee(first.need("amount")),), changed=tuple(changed), period=month)
-    first.done()
-    return one(bill)
-
-
-def proration(words: Words, uses: Words) -> Case:
-    """A fee in advance changes inside its period: what is left of the old one is credited, of the new one charged."""
-    words.skip("round", "in_advance", "interval")
-    for told in ("event", "changed_on_day", "change_at", "period", "period_start", "period_end"):
-        uses.skip(told)
-    if uses.has("already_paid_old"):
-        uses.take("already_paid_old")
-    changes = _changes(words)
-    prorate: dict[str, Any] = {}
-    if words.take("unit") == "second" or uses.has("seconds_left"):
-        prorate = {"prorate": "seconds"}
-    if (divisor := words.take("divisor")) == "30-day month":
-        prorate = {"prorate": "fixed_30"}
-    elif divisor is not None:
-        raise NotUnderstood(f"divisor {divisor!r}")
-    whole, left = _left(words, uses)
-    period = of_days(None, whole)
-    old = tuple(fee(amount, in_advance=True, **prorate) for amount, _ in changes)
-    new = tuple(fee(amount, in_advance=True, **prorate) for _, amount in changes)
-    contract = _billing(_interval_of(period), period)
-    before = Bill(old, contract=contract, period=period)
-    after = before
-    if left:
-        since = period.end.date() - left * DAY
-        since = max(since, period.start.date())
-        after = Bill(old, changed=((f"{since}", new),), contract=contract, period=period)
-    bills = [after]
-    if (advance := words.take("next_period_advance")) is not None:
-        bills.append(Bill((fee(advance, in_advance=True),), period=Period.month(2027, 3)))
-    return Case(((before,), tuple(bills)))
-
-
-def _changes(words: Words) -> list[tuple[str, str]]:
-    """Return old and new amounts: of one fee, or of several, added and removed ones among them."""
-    if words.has("old_amount"):
-        return [(words.take("old_amount"), words.need("new_amount"))]
-    changes = [tuple(pair.split("→")) for pair in words.take("matched", [])]
-    if (removed := words.take("removed")) is not None:
-        changes.append((removed, "0"))
-    if (added := words.take("added")) is not None:
-        changes.append(("0", added))
-    if not changes or any(len(change) != 2 for change in changes):
-        raise NotUnderstood("a change without amounts")
-    return [(before, after) for before, after in changes]
-
-
-def _left(words: Words, uses: Words) -> tuple[int, int]:
-    """Return the days of the period and those that are left of it."""
-    source = uses if uses.has("days_left") else words
-    fraction = words.take("fraction_left") or uses.take("fraction_left")
-    if fraction is not None:
-        return _days_of(Fraction(fraction))
-    if uses.has("seconds_left"):
-        left, whole = Fraction(count(uses.take("seconds_left")), 86_400), count(uses.need("seconds_in_period"))
-        if left.denominator != 1 or whole % 86_400:
-            raise NotUnderstood("a change inside a day")
-        return whole // 86_400, int(left)
-    left_days = count(source.need("days_left"))
-    whole_days = source.take("days_in_period")
-    return (30 if whole_days is None else count(whole_days)), left_days
-
-
-def _days_of(fraction: Fraction) -> tuple[int, int]:
-    for days in (30, 28, 31, 29, 91, 90, 92, 365, 366, 7):
-        if (days * fraction).denominator == 1:
-            return days, int(days * fraction)
-    raise NotUnderstood(f"a fraction of {fraction} of a period")
+    if not charges or any(since is None for since, _ in charges[1:]):
+        raise NotUnderstood("versions without the day from which they hold")
+    changed = [(f"{since}", (charge,)) for since, charge in charges[1:]]
+    return one(Bill((charges[0][1],), changed=tuple(changed), period=month))
 
 
 def phases(words: Words, uses: Words) -> Case:
     """A fee that changes with the billing cycle."""
-    listed = [Words(phase, "a phase") for phase in words.need("phases")]
     terms = []
-    for phase in listed:
+    base = words.take("amount")
+    for phase in [Words(phase, "a phase") for phase in listed(words.need("phases"))]:
         cycles = phase.need("periods")
-        change = {"overrides": [{"charge": "charge-0", "change": {"amount": phase.need("amount")}}]}
-        terms.append({**({} if cycles is None else {"cycles": cycles}), **change})
+        amount = phase.take("amount", base)
+        if amount is None:
+            raise NotUnderstood("a phase: amount not given")
+        change: dict[str, Any] = {"overrides": [{"charge": "charge-0", "change": {"amount": written(amount)}}]}
+        if (percent := phase.take("discount_percent")) is not None:
+            change["adjustments"] = [{"kind": "discount_percent", "percent": written(percent)}]
+        terms.append({**({} if cycles is None else {"cycles": count(cycles)}), **change})
         phase.done()
     contract = {"from": "2026-01-01", "phases": terms}
-    how_many = count(uses.need("periods"))
-    months = [Period.month(2026 + place // 12, place % 12 + 1) for place in range(how_many)]
+    nth = uses.take("period")
+    last = count(uses.need("periods") if nth is None else nth)
+    if not 1 <= last <= MANY:
+        raise NotUnderstood(f"{last} periods")
+    asked = range(last) if nth is None else [last - 1]
+    months = [Period.month(2026 + place // 12, place % 12 + 1) for place in asked]
     return Case((tuple(Bill((fee("0"),), contract=contract, period=month) for month in months),))
 
 
 def prorated_usage(words: Words, uses: Words, charge: Charge, model: str) -> Case:
     """Levels that count from their day on; tiers are climbed by the full quantity."""
-    words.skip("prorated", "round")
+    if words.take("prorated", True) is not True:
+        raise NotUnderstood("usage that is not prorated, of a part of a period")
+    words.told("round", "per_line", "per line")
     charge = {**charge, "prorated": "days"}
     if uses.has("from_quantity"):
         # Seats are a fee for each: the change is that of a fee in advance.
         if model != "per_unit":
             raise NotUnderstood("a change of quantity of a price by tiers")
         unit = number(charge["price"]["unit_amount"])
-        old, new = (str(unit * number(uses.take(word))) for word in ("from_quantity", "to_quantity"))
+        with exact():
+            old, new = (f"{unit * number(uses.need(word)):f}" for word in ("from_quantity", "to_quantity"))
         return proration(Words({"old_amount": old, "new_amount": new}, "seats"), uses)
     if uses.has("days_billed"):
-        period = of_days(None, _length(uses))
-        at = period.end - count(uses.take("days_billed")) * DAY
-        return one(Bill((charge,), (events([number(uses.need("quantity"))], at=[at]),), period=period))
+        whole, left = _length(uses), count(uses.take("days_billed"))
+        if whole is None or not 0 <= left <= whole:
+            raise NotUnderstood(f"{left} days billed of {whole or 'a period without days_in_period'}")
+        whole, left = stretched(None, whole, left)
+        period = of_days(None, whole)
+        at = period.end - left * DAY
+        usage = events([number(uses.need("quantity"))], at=[at])
+        return one(Bill((charge,), (usage,), contract=billing(interval_of(period), period), period=period))
     period = of_days("month", 30)
-    found = [_levels(full, part) for full, part in _full_and_part(uses)]
-    times = [period.end - dt.timedelta(seconds=seconds) for _, seconds in found]
+    found = [level for full, part in _full_and_part(uses) for level in _levels(full, part, model)]
+    times = [period.end - dt.timedelta(microseconds=ticks) for _, ticks in found]
     charge["prorated"] = "seconds"
     return one(Bill((charge,), (events([level for level, _ in found], at=times),), period=period))
 
 
 def _full_and_part(uses: Words) -> list[tuple[Decimal, Decimal]]:
     if uses.has("full_events"):
-        full, part = uses.take("full_events"), uses.need("prorated_events")
-        return [(number(one_), number(other)) for one_, other in zip(full, part, strict=True)]
+        full, part = numbers(uses.take("full_events")), numbers(uses.need("prorated_events"))
+        if len(full) != len(part):
+            raise NotUnderstood(f"{len(full)} events, of which {len(part)} are prorated")
+        return list(zip(full, part, strict=True))
     return [(number(uses.need("full_quantity")), number(uses.need("prorated_quantity")))]
 
 
-def _levels(full: Decimal, part: Decimal) -> tuple[Decimal, int]:
-    seconds = Fraction(part) / Fraction(full) * 30 * 86_400
-    if seconds.denominator != 1:
-        raise NotUnderstood(f"{part} of {full}, which is no whole number of seconds")
-    return full, int(seconds)
+def _levels(full: Decimal, part: Decimal, model: str) -> list[tuple[Decimal, int]]:
+    """Return levels that make a full quantity, and for how many microseconds of 30 days each counts."""
+    if not full:
+        return [(full, 0)]
+    ticks = Fraction(part) / Fraction(full) * THIRTY
+    if not 0 <= ticks <= THIRTY:
+        raise NotUnderstood(f"{part} of {full}, which is no part of it")
+    if ticks.denominator == 1:
+        return [(full, int(ticks))]
+    whole = Fraction(part) * THIRTY
+    if model != "volume" or whole.denominator != 1 or full != int(full):
+        raise NotUnderstood(f"{part} of {full}, which is no whole number of microseconds")
+    # Of a price by the tier of all units it is the same which of them count a microsecond more.
+    least, more = divmod(int(whole), int(full))
+    return [(Decimal(more), least + 1), (full - more, least)]
 
 
 def usage_while_the_price_changes(charge: Charge) -> Case:
@@ -327,10 +308,3 @@ def usage_while_the_price_changes(charge: Charge) -> Case:
     period = Period.month(2026, 11)
     bill = Bill((charge,), (used(ZERO),), changed=(("2026-11-16", (charge,)),), period=period)
     return one(bill)
-
-
-def stub(days: Any, whole: Any) -> tuple[Period, dict[str, Any]]:
-    """Return the last so many days of a period of so many, and the contract that begins with them."""
-    period = of_days(None, count(whole))
-    first = period.end.date() - count(days) * DAY
-    return Period.days(first, period.end.date()), {"from": f"{first}", **_billing(_interval_of(period), period)}
