@@ -52,8 +52,18 @@ SPEND: Final = Row(
             queries.OLDEST,
             "dateTimeAsIso",
         ),
-        _table("Total", "By currency: the sum of the statements that are kept now.", queries.TOTALS, 8),
-        _table("By category", "Amounts of the lines. Fees are of no category.", queries.BY_CATEGORY, 8),
+        _table(
+            "Total",
+            "By currency: the statements that are kept now, and what was billed before the end.",
+            queries.TOTALS,
+            8,
+        ),
+        _table(
+            "By category",
+            "Amounts of the period's lines, whenever they were billed. Fees are of no category.",
+            queries.BY_CATEGORY,
+            8,
+        ),
         _table("Largest organisations", "By the total of their statements.", queries.LARGEST, 8),
     ),
 )
@@ -131,6 +141,12 @@ RATING: Final = Row(
 UNRATED: Final = Row(
     "Counted and not billed",
     (
+        _table(
+            "What the last rating could not price",
+            "The oldest first. A statement of the same organisation is of an earlier rating, before this.",
+            queries.FAILURES,
+            24,
+        ),
         _table(
             "Usage without a statement",
             "The largest first. No contract, or no price: `tally rate --period MONTH --org ID` says why.",

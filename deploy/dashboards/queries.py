@@ -11,34 +11,58 @@ MONTHS: Final = "SELECT DISTINCT toString(toStartOfMonth(day)) AS month FROM usa
 COMPLETE_TO: Final = "SELECT complete_to FROM complete_to"
 
 RATED: Final = """\
-SELECT uniqExact(org_id) AS rated FROM statements FINAL WHERE period_start = toDateTime('${month}', 'UTC')"""
+SELECT uniqExact(org_id) AS rated FROM statements FINAL
+WHERE period_start = toDateTime('${month}', 'UTC') AND notEmpty(`lines.line_no`)"""
 
 UNRATED: Final = """\
 SELECT uniqExact(org_id) AS unrated FROM usage_daily
 WHERE day >= toDate('${month}') AND day < addMonths(toDate('${month}'), 1)
-  AND org_id NOT IN (SELECT org_id FROM statements FINAL WHERE period_start = toDateTime('${month}', 'UTC'))"""
+  AND org_id NOT IN (
+    SELECT org_id FROM statements FINAL
+    WHERE period_start = toDateTime('${month}', 'UTC') AND notEmpty(`lines.line_no`)
+  )"""
 
 OLDEST: Final = """\
 SELECT min(rated_at) AS oldest FROM statements FINAL
 WHERE period_start = toDateTime('${month}', 'UTC') HAVING count() > 0"""
 
-TOTALS: Final = """\
-SELECT currency, sum(toDecimal256(total, 18)) AS total, count() AS statements FROM statements FINAL
-WHERE period_start = toDateTime('${month}', 'UTC') GROUP BY currency ORDER BY currency"""
+BILLED: Final = """\
+(
+    SELECT org_id, contract, currency, total, notEmpty(`lines.line_no`) AS closing FROM statements FINAL
+    WHERE period_start = toDateTime('${month}', 'UTC')
+    UNION ALL
+    SELECT org_id, contract, currency, total, 0 FROM interim_statements FINAL
+    WHERE period_start = toDateTime('${month}', 'UTC')
+)"""
+"""What was billed for the month, before its end and at its end: a period's own statement has taken the former off."""
+
+TOTALS: Final = f"""\
+SELECT currency, sum(toDecimal256(b.total, 18)) AS total, countIf(closing) AS statements,
+  countIf(NOT closing) AS interim
+FROM (SELECT * FROM {BILLED} WHERE closing OR total != 0) AS b GROUP BY currency ORDER BY currency"""  # noqa: S608 - of texts of this file
 
 BY_CATEGORY: Final = """\
 SELECT currency, category, sum(toDecimal256(c.amount, 18)) AS amount, sum(toDecimal256(c.quantity, 18)) AS quantity
 FROM charges AS c
-WHERE period_start = toDateTime('${month}', 'UTC') GROUP BY currency, category ORDER BY amount DESC LIMIT 100"""
+WHERE period_start = toDateTime('${month}', 'UTC') AND JSONExtractString(detail, 'kind') != 'already_invoiced'
+GROUP BY currency, category ORDER BY amount DESC LIMIT 100"""
 
-LARGEST: Final = """\
-SELECT org_id, contract, currency, total FROM statements FINAL
-WHERE period_start = toDateTime('${month}', 'UTC') ORDER BY total DESC LIMIT 50"""
+LARGEST: Final = f"""\
+SELECT org_id, contract, currency, sum(toDecimal256(b.total, 18)) AS total FROM {BILLED} AS b
+GROUP BY org_id, contract, currency ORDER BY total DESC LIMIT 50"""  # noqa: S608 - of texts of this file
+
+FAILURES: Final = """\
+SELECT org_id, period_start, reason, category, detail, since FROM unrated
+WHERE period_start < addMonths(toDateTime('${month}', 'UTC'), 1) AND period_end > toDateTime('${month}', 'UTC')
+ORDER BY since, org_id, reason, category LIMIT 100"""
 
 USAGE_UNRATED: Final = """\
 SELECT org_id, category, sum(u.quantity) AS quantity, sum(u.events) AS events FROM usage_daily AS u
 WHERE day >= toDate('${month}') AND day < addMonths(toDate('${month}'), 1)
-  AND org_id NOT IN (SELECT org_id FROM statements FINAL WHERE period_start = toDateTime('${month}', 'UTC'))
+  AND org_id NOT IN (
+    SELECT org_id FROM statements FINAL
+    WHERE period_start = toDateTime('${month}', 'UTC') AND notEmpty(`lines.line_no`)
+  )
 GROUP BY org_id, category ORDER BY events DESC LIMIT 100"""
 
 LETTERS: Final = """\

@@ -139,17 +139,37 @@ def test_what_was_counted_and_not_rated_is_shown(store: Store) -> None:
             "INSERT INTO usage_windows (org_id, category, window_start, topic, partition, quantity, events)"
             f" VALUES ({org}, 'error', '2026-11-05 10:00:00', 'usage', '0', 7, 3)"
         )
+    month = "'2026-11-01 00:00:00', '2026-12-01 00:00:00'"
+    lines = "`lines.line_no`, `lines.category`, `lines.description`, `lines.quantity`, `lines.amount`, `lines.detail`"
     for contract in ("a", "b"):
         store.command(
-            "INSERT INTO statements (org_id, contract, period_start, period_end, currency, total, version, rated_at)"
-            f" VALUES (1, '{contract}', '2026-11-01 00:00:00', '2026-12-01 00:00:00', 'USD', {LARGEST}, 1, now64())"
+            f"INSERT INTO statements (org_id, contract, period_start, period_end, currency, total, version, {lines})"
+            f" VALUES (1, '{contract}', {month}, 'USD', {LARGEST}, 1, [1, 2], ['error', ''], ['', ''], [7, 0],"
+            f""" [{LARGEST}, -1], ['{{}}', '{{"kind":"already_invoiced"}}'])"""
         )
+    # Of a contract that no longer holds, and so emptied.
+    store.command(
+        "INSERT INTO statements (org_id, contract, period_start, period_end, currency, total, version)"
+        f" VALUES (3, 'c', {month}, 'USD', 0, 1)"
+    )
+    store.command(
+        "INSERT INTO interim_statements (org_id, contract, period_start, period_end, number, currency, total)"
+        f" VALUES (1, 'a', {month}, 1, 'USD', 1)"
+    )
+    store.command(
+        "INSERT INTO rating_failures (org_id, period_start, period_end, `failures.reason`, `failures.category`,"
+        " `failures.detail`, version, rated_at) VALUES"
+        f" (2, {month}, ['no_price'], ['error'], [''], 1, '2026-11-06 00:00:00')"
+    )
     assert ask(store, panel("Organisations with a statement")) == [(1,)]
     assert ask(store, panel("Organisations with usage and no statement")) == [(1,)]
     assert ask(store, panel("Usage without a statement")) == [(2, "error", 7, 3)]
-    ((currency, total, statements),) = ask(store, panel("Total"))
-    assert (currency, statements) == ("USD", 2)
-    assert int(total) == 2 * LARGEST
+    ((currency, total, statements, interim),) = ask(store, panel("Total"))
+    assert (currency, statements, interim) == ("USD", 2, 1)
+    assert int(total) == 2 * LARGEST + 1
+    assert [int(row[3]) for row in ask(store, panel("Largest organisations"))][:2] == [LARGEST + 1, LARGEST]
+    assert [(row[1], int(row[2])) for row in ask(store, panel("By category"))] == [("error", 2 * LARGEST)]
+    assert [row[:4:2] for row in ask(store, panel("What the last rating could not price"))] == [(2, "no_price")]
 
 
 def test_a_difference_is_shown_and_a_law_that_holds_is_none(store: Store) -> None:
