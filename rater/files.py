@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from rater.book import BookFile, PriceBook
 from rater.contract import Contract, Contracts, ContractsFile, signed
-from rater.strict_yaml import Document, StrictYamlError, load
+from rater.strict_yaml import MAX_BYTES, Document, StrictYamlError, load
 from schemas.errors import SettingsError
 
 MAX_ERRORS: Final = 20
@@ -19,12 +19,12 @@ M = TypeVar("M", bound=BaseModel)
 
 def load_book(path: Path) -> PriceBook:
     """Read a price book. Raises SettingsError, with a line for everything that is wrong."""
-    return book_from(path.name, _text(path, "price book"))
+    return book_from(path.name, text_of_file(path, "price book"))
 
 
 def load_contracts(path: Path) -> Contracts:
     """Read a contracts file. Raises SettingsError, with a line for everything that is wrong."""
-    return contracts_from(path.name, _text(path, "contracts file"))
+    return contracts_from(path.name, text_of_file(path, "contracts file"))
 
 
 def book_from(origin: str, text: str) -> PriceBook:
@@ -58,9 +58,14 @@ def content_hash(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _text(path: Path, what: str) -> str:
+def text_of_file(path: Path, what: str) -> str:
+    """Return what a file says; `what` is what messages call it. Raises SettingsError where it cannot be one of ours."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # no more than is taken: whoever names a file of events waits for no 50 GB
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise SettingsError(f"{what} {path}: larger than {MAX_BYTES:,} bytes: split it")
+        return content.decode("utf-8")
     except OSError as error:
         raise SettingsError(f"{what} {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -83,8 +88,28 @@ def _read(origin: str, text: str, shape: type[M]) -> tuple[Document, M]:
         raise SettingsError("\n".join(told)) from error
 
 
+_PLAINLY: Final = {
+    "model_type": "must be a mapping, as in `name: value`",
+    "model_attributes_type": "must be a mapping, as in `name: value`",
+    "dict_type": "must be a mapping, as in `name: value`",
+    "list_type": "must be a list, as in `- value` or `[value, value]`",
+    "is_instance_of": "must be a plain decimal number such as 0.0011125",
+    "extra_forbidden": "is no word that is known here",
+}
+"""What is said instead of Pydantic's own words, which are for programmers."""
+
+
 def _told(origin: str, document: Document, item: Any) -> str:
     path = (*item["loc"], *item.get("ctx", {}).get("at", ()))
-    shown = ".".join(str(part) for part in path if part != "[key]")
-    reason = str(item["msg"]).removeprefix("Value error, ")
+    shown = ".".join(str(part) for part in path if part != "[key]" and not _is_a_branch(part))
+    reason = _PLAINLY.get(
+        item["type"], str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    )
+    if item["input"] is None and item["type"] in _PLAINLY:
+        reason += ", and is empty"
     return f"{origin}:{document.line(path)}: {shown or 'the file'}: {reason}"
+
+
+def _is_a_branch(part: str | int) -> bool:
+    """Say whether a part of a path is not in the file, but says which of several shapes was tried."""
+    return isinstance(part, str) and part.startswith(("constrained-", "literal["))

@@ -234,8 +234,8 @@ def of_parts(parts: Iterable[UsagePart]) -> CategoryUsage:
     with exact():
         return CategoryUsage(
             sum((Decimal(part.quantity) for part in found), ZERO),
-            min((part.start for part in found), default=None),
-            max((part.start for part in found), default=None),
+            min((part.first_window or part.start for part in found), default=None),
+            max((part.last_window or part.start for part in found), default=None),
             sum(part.events for part in found),
             max((Decimal(part.max_quantity) for part in found), default=ZERO),
             parts=found,

@@ -85,6 +85,10 @@ class Catalogue:
         """Return each id's row."""
         return {category.id: row for row, category in enumerate(self.categories)}
 
+    def id_by_name(self) -> dict[str, int]:
+        """Return each name's id."""
+        return {category.name: category.id for category in self.categories}
+
     def keeps(self) -> dict[int, Keep]:
         """Return what is kept of each category whose events are kept, by row."""
         return {row: category.keep for row, category in enumerate(self.categories) if category.keep is not None}

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.errors import SettingsError
 
-_MONTH: Final = re.compile(r"(\d{4})-(\d{2})")
+_MONTH: Final = re.compile(r"([0-9]{4})-([0-9]{2})")
 _DAY: Final = dt.timedelta(days=1)
 
 

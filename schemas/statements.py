@@ -15,7 +15,8 @@ class UsagePart(NamedTuple):
     """A slice of one category's usage: a span of time from `start` on, and one combination of grouped attributes.
 
     How long the span is (a window, an hour, a day) is what the charge asked for. `dimensions` is canonical JSON of the
-    attributes, '' where nothing is grouped.
+    attributes, '' where nothing is grouped. `first_window` and `last_window` are the starts of the windows in which
+    usage was found; None: the span is a window.
     """
 
     start: dt.datetime
@@ -23,6 +24,8 @@ class UsagePart(NamedTuple):
     events: int = 0
     max_quantity: int | Decimal = 0
     dimensions: str = ""
+    first_window: dt.datetime | None = None
+    last_window: dt.datetime | None = None
 
 
 class KeptEvent(NamedTuple):

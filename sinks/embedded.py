@@ -62,8 +62,18 @@ def opening(url: EmbeddedUrl) -> Iterator[None]:
                 url.path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(f"store {url}: the folder cannot be made: {error.strerror}") from error
+            if not os.access(url.path, os.W_OK):
+                raise StoreError(
+                    f"store {url}: the folder cannot be written, which the engine must even to read: its disk is "
+                    "mounted read-only, or it is another user's"
+                )
             refuse_if_held(url)
-        yield
+        try:
+            yield
+        except StoreError:
+            if not _handles.get(url.path):
+                refuse_if_held(url)  # another process may have opened it since it was asked
+            raise
         _handles[url.path] = _handles.get(url.path, 0) + 1
 
 

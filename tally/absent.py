@@ -5,16 +5,21 @@ of a log again, no rating visits it: what failed of it, and what it was billed, 
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from rater.billing import billing_periods
-from rater.contract import Contracts
+from rater.book import Contracts, PriceBook
+from rater.memory import remembers
+from rater.terms import Terms, terms
 from schemas.period import Period
+from schemas.statements import OrgUsage
 from sinks.store import Store
+from tally.accounts import to_json
 from tally.interims import read_interims
 from tally.rating_failures import Unrated, stream_failures
+from tally.work import Openings
 
 _USED: Final = """
 SELECT DISTINCT org_id FROM active_windows
@@ -22,8 +27,7 @@ WHERE org_id IN {orgs:Array(UInt64)}
     AND window_start >= toDateTime({start:UInt32}, 'UTC') AND window_start < toDateTime({end:UInt32}, 'UTC')
 """
 
-# Only of before a range was metered again: usage may be missing because it was old and deleted, which says nothing of
-# what was billed.
+# Only of before a range was metered again.
 _BEFORE: Final = """
 FROM (SELECT * FROM statements FINAL)
 WHERE notEmpty(`lines.line_no`) AND rated_at <= (
@@ -36,17 +40,23 @@ SELECT DISTINCT period_start, period_end {_BEFORE}
     AND period_start >= toDateTime({{start:UInt32}}, 'UTC') AND period_start < toDateTime({{end:UInt32}}, 'UTC')
 ORDER BY ALL
 """
+# And only where the usage that was taken back is there, hidden: usage may be missing because it was old and deleted, or
+# was never what somebody was billed for, which says nothing of what was billed.
 _BILLED: Final = f"""
 SELECT org_id, contract, toString(currency), period_start, period_end, version {_BEFORE}
     AND period_start = toDateTime({{start:UInt32}}, 'UTC') AND period_end = toDateTime({{end:UInt32}}, 'UTC')
-    AND org_id NOT IN (
-        SELECT org_id FROM active_windows
+    AND org_id IN (
+        SELECT org_id FROM usage_windows
         WHERE window_start >= toDateTime({{start:UInt32}}, 'UTC') AND window_start < toDateTime({{end:UInt32}}, 'UTC')
+            AND (topic, partition, generation) GLOBAL IN (SELECT topic, partition, generation FROM hidden_generations)
     )
 """
 _ASKED: Final = 2_000
 """Organisations that are asked for at a time."""
 _DAY: Final = dt.timedelta(days=1)
+
+Wanted = Callable[[Period], bool]
+"""Says of a billing period whether it is rated now."""
 
 
 class Billed(NamedTuple):
@@ -72,19 +82,41 @@ class _Left(Protocol):
 T = TypeVar("T", bound=_Left)
 
 
-def failures_left(store: Store, contracts: Contracts, month: Period) -> Iterator[Unrated]:
-    """Yield what failed and would not be rated any more, of periods that begin in a month or a day around it."""
+def failures_left(store: Store, contracts: Contracts, month: Period, wanted: Wanted) -> Iterator[Unrated]:
+    """Yield what failed and would not be rated any more, of wanted periods that begin in a month or a day around it."""
     start, end = month.start - _DAY, month.end + _DAY
-    failed = (one for one in stream_failures(store, start, end) if start <= one.start < end)
+    found = stream_failures(store, start, end)
+    failed = (one for one in found if start <= one.start < end and wanted(Period(one.start, one.end, "")))
     yield from _absent(store, contracts, month, failed)
 
 
-def statements_left(store: Store, contracts: Contracts, month: Period) -> Iterator[Billed]:
+def statements_left(store: Store, contracts: Contracts, month: Period, wanted: Wanted) -> Iterator[Billed]:
     """Yield statements of the same periods that nobody would make any more since usage was metered again."""
     near = {"start": int((month.start - _DAY).timestamp()), "end": int((month.end + _DAY).timestamp())}
     for start, end in store.query(_PERIODS, near):
+        if not wanted(Period(start, end, "")):
+            continue
         bounds = {"start": int(start.timestamp()), "end": int(end.timestamp())}
         yield from _absent(store, contracts, month, [Billed(*row) for row in store.query(_BILLED, bounds)])
+
+
+def accounts_left(
+    store: Store, book: PriceBook, contracts: Contracts, billed: Sequence[Billed]
+) -> Iterator[tuple[Billed, str]]:
+    """Yield what such periods leave to the next, as JSON, where it is remembered: what periods without usage leave.
+
+    `billed` are of one period.
+    """
+    period = Period(billed[0].start, billed[0].end, "")
+    openings: Openings | None = None
+    for one in billed:
+        found = terms(book, contracts, one.org_id, period)
+        if not isinstance(found, Terms) or not remembers(found) or found.contract.id != one.contract:
+            continue
+        openings = openings or Openings(store, book, contracts, period, None, billed=False)
+        work = openings.work(OrgUsage(one.org_id, {}), {}, ())
+        if work.failure is None:
+            yield one, to_json(openings.chain.through(found, one.org_id, period, work.account))
 
 
 def _absent(store: Store, contracts: Contracts, month: Period, ones: Iterable[T]) -> Iterator[T]:

@@ -44,10 +44,10 @@ class Chain:
                 continue
             if org_id in self.contracts.by_org or self.used(org_id, earlier.start, earlier.end):
                 return _missing(found, org_id, period, earlier)
-            account = self._through(held, org_id, earlier, account)
+            account = self.through(held, org_id, earlier, account)
         return account
 
-    def _through(self, held: Terms, org_id: int, period: Period, account: Account) -> Account:
+    def through(self, held: Terms, org_id: int, period: Period, account: Account) -> Account:
         """Return the account after a period in which nothing was used, and that nobody was billed for."""
         statement = rate(self.book, self.contracts, OrgUsage(org_id, {}), period, account).statement
         return account if statement is None else after_terms(held, account, statement._replace(lines=()))

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -28,13 +28,13 @@ Key = tuple[int, str]
 """Organisation and contract."""
 
 
-def read_accounts(store: Store, at: dt.datetime, org_id: int | None = None) -> dict[Key, Account]:
+def read_accounts(store: Store, at: dt.datetime, orgs: Collection[int] | None = None) -> dict[Key, Account]:
     """Return the accounts that hold from an instant on. Contracts that remember nothing have none."""
     parameters: dict[str, Any] = {"end": int(at.timestamp())}
     where = ""
-    if org_id is not None:
-        where = " AND org_id = {org:UInt64}"
-        parameters["org"] = org_id
+    if orgs is not None:
+        where = " AND org_id IN {orgs:Array(UInt64)}"
+        parameters["orgs"] = sorted(orgs)
     rows = store.query(_READ.rstrip() + where, parameters)
     return {(int(org), contract): from_json(text) for org, contract, text in rows}
 

@@ -9,11 +9,15 @@ from schemas.period import Period
 from sinks.store import Store
 
 # Without a GROUP BY: in the table's own order rows come as they are merged, and nothing grows with the organisations.
+# Statements of the same time by other books and of other periods come too: where one stands beside the period's own, a
+# rating has to empty it.
 _KNOWN: Final = """
-SELECT org_id, snapshot_id, contract, contract_hash, ifNull(complete_to >= period_end, false)
+SELECT org_id, snapshot_id, contract, contract_hash, ifNull(complete_to >= period_end, false),
+    period_start = toDateTime({start:UInt32}, 'UTC') AND period_end = toDateTime({end:UInt32}, 'UTC')
+        AND book_hash = {book:String}
 FROM (SELECT * FROM statements FINAL)
-WHERE period_start = toDateTime({start:UInt32}, 'UTC') AND period_end = toDateTime({end:UInt32}, 'UTC')
-    AND book_hash = {book:String} AND notEmpty(`lines.line_no`)
+WHERE period_start < toDateTime({end:UInt32}, 'UTC') AND period_end > toDateTime({start:UInt32}, 'UTC')
+    AND notEmpty(`lines.line_no`)
     AND org_id NOT IN (
         SELECT org_id FROM interim_statements
         WHERE period_start >= toDateTime({start:UInt32}, 'UTC') AND period_start < toDateTime({end:UInt32}, 'UTC')
@@ -30,7 +34,7 @@ def known_before(store: Store, period: Period, book_hash: str, *, complete: bool
     """Return what the statements of a period were rated from, to be asked by ascending organisation.
 
     Only of those that a rating by this book would write again as they are: of the same book, complete where the period
-    now is, and neither billed before the period's end nor failed since.
+    now is, the only one of their time, and neither billed before the period's end nor failed since.
     """
     bounds = {"start": int(period.start.timestamp()), "end": int(period.end.timestamp())}
     return KnownBefore(store.stream(_KNOWN, {**bounds, "book": book_hash}), complete=complete)
@@ -53,9 +57,9 @@ class KnownBefore:
             return None
         found = list(self._next[1])
         self._next = next(self._groups, None)
-        if len(found) != 1 or bool(found[0][4]) != self._complete:
+        if len(found) != 1 or not found[0][5] or bool(found[0][4]) != self._complete:
             return None
-        _, snapshot, contract, contract_hash, _ = found[0]
+        _, snapshot, contract, contract_hash, *_ = found[0]
         return snapshot, contract, contract_hash
 
     def close(self) -> None:

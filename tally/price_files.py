@@ -4,11 +4,14 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from schemas.errors import SettingsError
 from tally.rated import Prices
 from tally.rating_pass import load_prices
 from tally.settings import Settings
 
 MISSING: Final = b"\0"
+TRIES: Final = 5
+"""Readings of files that change meanwhile: something writes them without end, or again and again."""
 
 
 class PriceFiles:
@@ -25,12 +28,20 @@ class PriceFiles:
         Raises SettingsError, with a line for everything that is wrong, each time until the files are mended: a
         statement by prices that are no longer agreed is worse than a statement that is late.
         """
-        # Looked at before they are read: a file that is replaced in between is read again the next time.
-        digest = self._content()
-        if self._prices is None or digest != self._digest:
-            self._prices = None
-            self._prices, self._digest = load_prices(self._settings), digest
-        return self._prices
+        for _ in range(TRIES):
+            digest = self._content()
+            if self._prices is None or digest != self._digest:
+                self._prices = None
+                prices = load_prices(self._settings)
+                # Half a contracts file may be one as well, and would bill otherwise whoever is in the other half.
+                if self._content() != digest:
+                    continue
+                self._prices, self._digest = prices, digest
+            return self._prices
+        raise SettingsError(
+            f"{self._settings.book}, {self._settings.contracts}: one of them changes while it is read: write another "
+            "file, and rename it to this name once it is whole"
+        )
 
     def _content(self) -> bytes:
         found = hashlib.sha256()

@@ -1,12 +1,18 @@
 """Work for several processes: handed out by the chunk, answered in its order, in bounded memory."""
 
-import multiprocessing
+import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing import parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
+from threading import Thread
 from typing import Any, Final, TypeVar
 
+from schemas.errors import RatingError
 from schemas.statements import CategoryUsage, OrgUsage
 
 CHUNK: Final = 250
@@ -19,10 +25,51 @@ S = TypeVar("S")
 A = TypeVar("A")
 
 
+_STOPS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
+
+
+class _Process(SpawnProcess):
+    """A process that ends when the one that started it says so, or is gone, and by no signal that asks to stop.
+
+    Ctrl-C, and whoever stops a service, ask a whole group of processes. The parent answers for all: it finishes the
+    batch under way, for which it needs the others.
+    """
+
+    def start(self) -> None:
+        # Blocked and not ignored: what comes in this moment still reaches the parent. The child is born with the mask.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def terminate(self) -> None:
+        """End it: a pool of which one process died ends the others so, and they would not hear SIGTERM."""
+        self.kill()
+
+
+class _Context(SpawnContext):
+    """Not forked: the embedded engine's threads would not come along."""
+
+    Process = _Process
+
+
 def started(processes: int, start: Callable[..., None], *about: Any) -> ProcessPoolExecutor:
     """Return so many processes; each calls `start` with `about` before anything else. A context manager."""
-    # Not forked: the embedded engine's threads would not come along.
-    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), start, about)
+    return ProcessPoolExecutor(processes, _Context(), _begin, (start, about))
+
+
+def _begin(start: Callable[..., None], about: tuple[Any, ...]) -> None:
+    # A parent that is killed cannot say so, and each child holds the pipe on which all of them wait for work open.
+    Thread(target=_end_with_the_parent, daemon=True).start()
+    start(*about)
+
+
+def _end_with_the_parent() -> None:
+    parent = parent_process()
+    assert parent is not None, "only a process that was started by another runs this"
+    parent.join()
+    os._exit(1)
 
 
 def chunks(works: Iterable[W], size: int = CHUNK) -> Iterator[list[W]]:
@@ -35,16 +82,28 @@ def chunks(works: Iterable[W], size: int = CHUNK) -> Iterator[list[W]]:
 def answers(
     pool: Executor, processes: int, works: Iterable[W], pack: Callable[[list[W]], S], function: Callable[[S], A]
 ) -> Iterator[tuple[list[W], A]]:
-    """Yield each chunk of works with what `function` answers, elsewhere, to the chunk as it was packed."""
+    """Yield each chunk of works with what `function` answers, elsewhere, to the chunk as it was packed.
+
+    Raises RatingError where a process was killed under it.
+    """
     waiting: deque[tuple[list[W], Future[A]]] = deque()
-    for chunk in chunks(works):
-        waiting.append((chunk, pool.submit(function, pack(chunk))))
-        if len(waiting) >= processes * AHEAD:
+    try:
+        for chunk in chunks(works):
+            waiting.append((chunk, pool.submit(function, pack(chunk))))
+            if len(waiting) >= processes * AHEAD:
+                done, answer = waiting.popleft()
+                yield done, answer.result()
+        while waiting:
             done, answer = waiting.popleft()
             yield done, answer.result()
-    while waiting:
-        done, answer = waiting.popleft()
-        yield done, answer.result()
+    except BrokenProcessPool as error:
+        raise RatingError(
+            f"one of {processes} processes ended under its work, killed perhaps for want of memory: rate again, with "
+            "fewer --processes if it comes back; what was kept until then stays, and is not written twice"
+        ) from error
+    finally:
+        for _, future in waiting:  # nobody asks for these any more
+            future.cancel()
 
 
 FlatUsage = tuple[int, dict[str, tuple[Any, ...]], str]

@@ -1,5 +1,6 @@
 """What `tally rate` prints: counts while ratings pass by, then one statement, a table, or JSON of all."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ class Answer:
     reasons: Counter[str] = field(default_factory=Counter)
     totals: dict[str, Decimal] = field(default_factory=dict)
     """By currency, of the complete statements."""
+    complete: Counter[str] = field(default_factory=Counter)
+    """How many these are."""
 
     def follow(self, ratings: Iterable[Rated]) -> Iterator[Rated]:
         """Pass ratings on, counting them and telling each failure."""
@@ -56,6 +59,7 @@ class Answer:
                 if self.failures <= TOLD_FAILURES:
                     self.on_failure(failure)
             if rated.complete:
+                self.complete[rated.currency] += 1
                 with exact():
                     self.totals[rated.currency] = self.totals.get(rated.currency, Decimal(0)) + rated.total
             yield rated
@@ -144,13 +148,15 @@ def print_summary(answer: Answer, ratings: Iterable[Rated]) -> None:
     rows: list[tuple[Any, ...]] = []
     for rated in ratings:
         if len(rows) < TABLE_ROWS:
-            rows.append(_summary(rated))
+            rows.append(_summary(rated, answer.known.complete_to))
     if rows:
         print_table(("org_id", "contract", "plan", "lines", "total", "currency", "state"), rows)
         if answer.statements > len(rows):
             print(f"the first {len(rows):,} of {answer.statements:,} statements; --json prints all")
         for currency, amount in sorted(answer.totals.items()):
-            print(f"total {money(amount, currency)} {currency}")
+            print(f"total {money(amount, currency)} {currency}, of {answer.complete[currency]:,} rated now")
+        if incomplete := answer.statements - answer.complete.total():
+            print(f"in no total: {incomplete:,} INCOMPLETE")
     elif answer.outcome.unchanged:
         print(f"nothing has changed in {answer.period} since it was rated: --all rates it again")
     else:
@@ -163,9 +169,11 @@ def _whole(rated: Rated) -> Rating:
     return rated.rating
 
 
-def _summary(rated: Rated) -> tuple[Any, ...]:
+def _summary(rated: Rated, complete_to: dt.datetime | None) -> tuple[Any, ...]:
     reasons = ", ".join(sorted({failure.reason for failure in rated.failures}))
-    state = "complete" if rated.complete else f"INCOMPLETE ({reasons})"
+    state = "provisional" if is_provisional(complete_to, rated.period) else "complete"
+    if not rated.complete:
+        state = f"INCOMPLETE ({reasons})"
     if not rated.contract:
         return (rated.org_id, "", "", 0, "", "", state)
     return (rated.org_id, rated.contract, rated.plan, rated.lines, rated.total, rated.currency, state)

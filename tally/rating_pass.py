@@ -72,7 +72,7 @@ def load_prices(settings: Settings) -> Prices:
     return Prices(
         load_book(_given(settings, "book", "prices.yaml")),
         load_contracts(_given(settings, "contracts", "contracts.yaml")),
-        load_catalogue(settings.catalogue).row_by_name(),
+        load_catalogue(settings.catalogue).id_by_name(),
     )
 
 
@@ -198,4 +198,4 @@ def _kept(
             statements.keep(found)
             yield found
     if asked.org is None and not stopping():
-        statements.settle_absent(prices.contracts, asked.month)
+        statements.settle_absent(prices.contracts, asked.month, asked.wanted)

@@ -183,14 +183,16 @@ class RatingService:
 
     def _rate(self, report: PassReport, prices: Prices) -> None:
         """Rate every month that is due; begun anew, whole, where the store went away under it."""
-        report.months.clear()
+        if report.months:  # what they said is told of this beginning, or of none
+            report.months.clear()
+            self._due.forget()
         with ExitStack() as opened:
             with self._draining.calling():
                 store = opened.enter_context(open_store(self._settings.store, create=False))
                 store.check_version()
             store.retrying = self._retrying
             store.inserted = self._watch.inserted
-            for asked in self._months(report, prices):
+            for asked in self._months(report, prices, store):
                 answer = self._month(report, store, prices, asked)
                 if self._control.stopping:
                     report.result = "stopped"
@@ -201,12 +203,15 @@ class RatingService:
                     self._due.forget()
         report.result = "incomplete" if report.failures else "rated"
 
-    def _months(self, report: PassReport, prices: Prices) -> Iterator[Asked]:
+    def _months(self, report: PassReport, prices: Prices, store: Store) -> Iterator[Asked]:
         if self._fixed:
             yield self._asked
             return
         now = _EPOCH + report.began * _MICROSECOND
-        for month in self._due.begin(now, prices.contracts):
+        with self._draining.calling():
+            known = store.complete_to()
+        complete_to = None if known is None else _EPOCH + known * _MICROSECOND
+        for month in self._due.begin(now, prices.contracts, complete_to):
             yield replace(self._asked, month=month, wanted=self._due.wanted)
 
     def _month(self, report: PassReport, store: Store, prices: Prices, asked: Asked) -> Answer:

@@ -11,6 +11,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self, TypeVar
 
@@ -19,7 +20,7 @@ from schemas.errors import SettingsError
 from schemas.period import Period, days_name
 from schemas.statements import Statement
 from sinks.store import Store
-from tally.absent import Billed, failures_left, statements_left
+from tally.absent import Billed, Wanted, accounts_left, failures_left, statements_left
 from tally.accounts import read_accounts, to_json, write_accounts
 from tally.interims import Due, Interim, write_due
 from tally.known_before import KnownBefore, known_before
@@ -96,7 +97,7 @@ class StatementStore:
     """Takes ratings and writes them in batches; a context manager that writes the last.
 
     `rated_at` (microseconds UTC) is kept with what is written; a statement that is there already keeps its own. The
-    account that a statement leaves is written before it.
+    account that a statement leaves is written after it.
     """
 
     store: Store
@@ -162,21 +163,34 @@ class StatementStore:
                     failures += says_new(row, unrated.get(row["org_id"], ()))
         # Only now that nothing is refused. What was billed before goes first: the statement says that it was.
         kept = [one for one in self._write_interims(decided) if self._count(one)]
-        # An account is an argument of the next period's bill.
-        self._keep_accounts([_account(one.taken, one.taken.account) for one in kept if one.taken.account is not None])
         write_rows(self.store, [row for one in kept for row in one.rows])
         write_failures(self.store, [*failures, *(row for one in kept for row in one.healed)])
+        # Last: after a crash before it the next rating finds the account of before, and says whose later periods were
+        # rated from that.
+        self._keep_accounts(
+            [_account(one.taken.row, one.taken.account) for one in kept if one.taken.account is not None]
+        )
         self._waiting.clear()
         self._failed.clear()
 
-    def settle_absent(self, contracts: Contracts, month: Period) -> None:
-        """Empty what is left of those whose usage was taken back whole, and whom no rating comes to any more."""
+    def settle_absent(self, contracts: Contracts, month: Period, wanted: Wanted) -> None:
+        """Empty what is left of those whose usage was taken back whole, and whom no rating comes to any more.
+
+        `wanted` says of a period whether it is rated now: the others are left as they are.
+        """
         version = self.stamp.version
-        failed = [one for one in failures_left(self.store, contracts, month) if one.version <= version]
+        failed = [one for one in failures_left(self.store, contracts, month, wanted) if one.version <= version]
         write_failures(self.store, [emptied(one, version, self.rated_at) for one in failed])
-        billed = [one for one in statements_left(self.store, contracts, month) if one.version <= version]
-        for place in range(0, len(billed), BATCH):
-            write_rows(self.store, [self._nothing(one) for one in billed[place : place + BATCH]])
+        billed = [one for one in statements_left(self.store, contracts, month, wanted) if one.version <= version]
+        for _, same in groupby(billed, key=lambda one: (one.start, one.end)):
+            ones = list(same)
+            # Accounts first: whoever is emptied already is not found again after a crash.
+            left = list(accounts_left(self.store, self.book, contracts, ones))
+            for place in range(0, len(left), BATCH):
+                some = left[place : place + BATCH]
+                self._keep_accounts([_account(self._nothing(one), account) for one, account in some])
+            for place in range(0, len(ones), BATCH):
+                write_rows(self.store, [self._nothing(one) for one in ones[place : place + BATCH]])
         self.outcome.withdrawn += len(billed)
 
     def _nothing(self, billed: Billed) -> Row:
@@ -224,7 +238,8 @@ class StatementStore:
     def _keep_accounts(self, rows: list[Row]) -> None:
         """Write accounts, and count the organisations whose next period was rated already from another one."""
         for end in sorted({row["period_end"] for row in rows}):
-            before = {key: to_json(account) for key, account in read_accounts(self.store, end).items()}
+            orgs = [row["org_id"] for row in rows if row["period_end"] == end]
+            before = {key: to_json(account) for key, account in read_accounts(self.store, end, orgs).items()}
             changed = [
                 row["org_id"]
                 for row in rows
@@ -244,6 +259,9 @@ class StatementStore:
         if before is None or before["version"] < row["version"] or _differs(before, row):
             rows.append(row)
         elif before["version"] > row["version"]:
+            return _Decided(taken, "superseded", (), ())
+        if any(other["lines"] and other["version"] > row["version"] for other in stored):
+            # Under another contract or of another period, by one that knew more: both would be billed.
             return _Decided(taken, "superseded", (), ())
         verdict: Verdict = "written" if rows else "unchanged"
         for other in stored:
@@ -287,8 +305,8 @@ def _same(row: Row) -> Row:
     return row
 
 
-def _account(taken: _Taken, account: str) -> Row:
-    return {**{name: taken.row[name] for name in ("org_id", "contract", "period_end", "version")}, "account": account}
+def _account(row: Row, account: str) -> Row:
+    return {**{name: row[name] for name in ("org_id", "contract", "period_end", "version")}, "account": account}
 
 
 T = TypeVar("T")

@@ -142,7 +142,8 @@ def _rows(rows: Iterable[tuple[Any, ...]], need: Need, bounds: Sequence[dt.datet
     by_generation: Counter[str] = Counter()
     count = hashed = 0
     for _, _, start, dimensions, quantity, events, largest, first, last, generations, read_rows, read_hash in rows:
-        parts.append(UsagePart(_second(start), int(quantity), int(events), int(largest), dimensions))
+        windows = _second(first), _second(last)
+        parts.append(UsagePart(_second(start), int(quantity), int(events), int(largest), dimensions, *windows))
         firsts.append(first)
         lasts.append(last)
         if generations:
@@ -183,8 +184,10 @@ def _with_events(
         for event in kept:
             start = max(part_start(event.at, need.grain, zone, window, bounds[0]), latest_cut(event.at, bounds))
             dimensions = event.dimensions if need.dimensions else ""
-            part = sums.get((start, dimensions), UsagePart(start, 0, 0, 0, dimensions))
+            at = event.at - (event.at - _EPOCH) % window
+            part = sums.get((start, dimensions), UsagePart(start, 0, 0, 0, dimensions, at))
             sums[start, dimensions] = part._replace(
+                last_window=at,
                 quantity=int(part.quantity) + int(event.quantity),
                 events=part.events + 1,
                 max_quantity=max(int(part.max_quantity), int(event.quantity)),

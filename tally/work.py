@@ -143,7 +143,7 @@ class Openings:
             read_interims(store, period.start, period.end, None if org_id is None else [org_id]) if billed else {}
         )
         self._accounts = latest_accounts(store, period.start, org_id)
-        self._chain = Chain(book, contracts, partial(_used, store))
+        self.chain = Chain(book, contracts, partial(_used, store))
 
     def work(self, usage: OrgUsage, needs: Mapping[str, Asked], cuts: Sequence[dt.datetime]) -> Work:
         """Return the work of an organisation, whose usage was read as `needs` and `cuts` say."""
@@ -152,7 +152,7 @@ class Openings:
         found = terms(self._book, self._contracts, usage.org_id, period)
         if isinstance(found, Terms) and remembers(found):
             stored = self._accounts.get((usage.org_id, found.contract.id))
-            opening = self._chain.opening(found, usage.org_id, period, stored)
+            opening = self.chain.opening(found, usage.org_id, period, stored)
             if isinstance(opening, RatingFailure):
                 work = work._replace(failure=opening)
             else:

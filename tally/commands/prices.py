@@ -9,7 +9,7 @@ from rater.book import BookFile
 from rater.changes import differences
 from rater.checks import check
 from rater.contract import ContractsFile
-from rater.files import load_book
+from rater.files import load_book, text_of_file
 from rater.json_schema import json_schema
 from schemas.catalogue import load_catalogue
 from schemas.errors import SettingsError
@@ -120,9 +120,4 @@ def schema(
 
 
 def _read(path: Path, what: str) -> tuple[str, str]:
-    try:
-        return str(path), path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"{what} {path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{what} {path}: is not UTF-8 text (byte {error.start})") from error
+    return str(path), text_of_file(path, what)

@@ -84,7 +84,7 @@ def command(
         raise SettingsError("nothing to try: name a price book with --book FILE, or contracts with --contracts FILE")
     old_book = _given(against or settings.book, "book", "--against")
     old_contracts = _given(against_contracts or settings.contracts, "contracts", "--against-contracts")
-    rank = load_catalogue(settings.catalogue).row_by_name()
+    rank = load_catalogue(settings.catalogue).id_by_name()
     before = Prices(load_book(old_book), load_contracts(old_contracts), rank)
     after = Prices(
         before.book if book is None else load_book(book),

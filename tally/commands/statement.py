@@ -73,11 +73,12 @@ def listing(period: MonthOption, org: OrgOption = None, store: StoreOption = Non
     month = Period.parse(period)
     with open_store(load_settings(store=store).store, create=False) as opened:
         opened.check_version()
-        rows = map(_row, list_statements(opened, month, org))
-        if as_json:
+        listed = list_statements(opened, month, org)
+        if as_json:  # machines read amounts: no separators
+            rows = (_row(one, money(one.total, one.currency).replace(",", "")) for one in listed)
             print_json_rows(columns, rows, before={"period": month.name})
             return
-        found = list(islice(rows, TABLE_ROWS + 1))
+        found = [_row(one, money(one.total, one.currency)) for one in islice(listed, TABLE_ROWS + 1)]
     if not found:
         print(f"no statement is kept of a period that begins in {month}: `tally rate --period {month}` makes them")
         return
@@ -86,13 +87,10 @@ def listing(period: MonthOption, org: OrgOption = None, store: StoreOption = Non
         print(f"the first {TABLE_ROWS:,}; --json prints all")
 
 
-def _row(one: Listed) -> tuple[Any, ...]:
+def _row(one: Listed, total: str) -> tuple[Any, ...]:
     state = "interim" if one.interim else "provisional" if one.provisional else "complete"
-    total: str | None = money(one.total, one.currency)
     if one.failed:
         state = f"{state}, and a later rating FAILED ({one.failed})" if one.contract else f"NOT RATED ({one.failed})"
-    if not one.contract:
-        total = None
     return (
         one.org_id,
         one.contract,
@@ -100,7 +98,7 @@ def _row(one: Listed) -> tuple[Any, ...]:
         instant(one.period.end),
         one.interim,
         one.lines,
-        total,
+        total if one.contract else None,
         one.currency,
         state,
         instant(one.rated_at),

@@ -11,6 +11,9 @@ from tests.examples.running import PRICING, Verdict, by_primitive, load, run
 
 def main(arguments: list[str]) -> int:
     """Print what passed, failed and was not understood, by primitive; return 1 where any failed."""
+    if any(argument.startswith("-") for argument in arguments):
+        print(__doc__)
+        return 0 if arguments in (["--help"], ["-h"]) else 2
     verdicts: tuple[Verdict, ...] = get_args(Verdict)
     status = 0
     for path in map(Path, arguments or [str(PRICING)]):

@@ -108,6 +108,7 @@ def usage_of(events: list[K], need: Need, cuts: Sequence[dt.datetime]) -> Catego
                 len(some),
                 max(row.quantity for row in rows_of(some)),
                 dimensions,
+                *(moment(at - at % MINUTE) for at in (some[0].at, some[-1].at)),
             )
             for (start, dimensions), some in sorted(parts.items())
         )

@@ -59,7 +59,10 @@ WRONG_BOOKS = {
         priced(PER_UNIT) + "            category: span\n",
         "book.yaml:12: 'category' stands twice (first in line 10)",
     ),
-    "a word that is not known": (priced(PER_UNIT) + "            categry: span\n", "book.yaml:12: …categry: Extra"),
+    "a word that is not known": (
+        priced(PER_UNIT) + "            categry: span\n",
+        "book.yaml:12: …categry: is no word",
+    ),
     "a model that is not known": (priced("{model: free_beer}"), "book.yaml:11: …price:"),
     "no category": (
         priced(PER_UNIT).replace("            category: error\n", ""),
@@ -104,8 +107,9 @@ WRONG_BOOKS = {
     "a merge key": (priced("{<<: {model: flat}, amount: 1}"), "book.yaml:11:"),
     "a tag": (priced("!!python/object/apply:os.system [id]"), "book.yaml:11: tags are not taken"),
     "two documents": (priced(PER_UNIT) + "---\nbook: other\n", "book.yaml:12: a second document begins"),
-    "a list": ("- 1\n", "book.yaml:1: the file: Input should be"),
-    "an empty file": ("", "book.yaml:1: the file:"),
+    "a list": ("- 1\n", "book.yaml:1: the file: must be a mapping, as in"),
+    "an empty file": ("", "book.yaml:1: the file: must be a mapping, as in `name: value`, and is empty"),
+    "a word that is misspelt": (priced("{model: flat, amuont: 1}"), "flat.amuont: is no word that is known here"),
     "a tab": (priced(PER_UNIT) + "\tx: 1\n", "book.yaml:12:"),
     "an open bracket": (priced("{model: per_unit"), "book.yaml:12:"),
     "nested without end": (priced("[" * 3000), "book.yaml:11: nested deeper than 24 levels"),
@@ -129,7 +133,10 @@ WRONG_CONTRACTS = {
         "contracts.yaml:2: contracts.0.org_id",
     ),
     "an organisation by name": (CONTRACT.replace("org_id: 1", "org_id: acme"), "contracts.yaml:2: contracts.0.org_id"),
-    "a negative organisation": (CONTRACT.replace("org_id: 1", "org_id: -1"), "contracts.yaml:2: contracts.0.org_id"),
+    "a negative organisation": (
+        CONTRACT.replace("org_id: 1", "org_id: -1"),
+        "contracts.yaml:2: contracts.0.org_id: must be greater than or equal to 0",
+    ),
     "the same twice": (CONTRACT + CONTRACT.partition("\n")[2], "contract 'one' of organisation 1 stands twice"),
     "no plan": (CONTRACT.replace("    plan: plan\n", ""), "contracts.yaml:2: contracts.0.plan: Field required"),
     "an included quantity as a float": (
@@ -169,6 +176,11 @@ def test_a_ladder_of_100_000_tiers_is_refused_and_not_a_hang() -> None:
         book_from("book.yaml", priced(TIERS + tiers))
     assert time.monotonic() - begun < 60
     assert len(str(caught.value).splitlines()) <= 21
+
+
+def test_a_file_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(SettingsError, match=r"price book /dev/zero: larger than 16,777,216 bytes"):
+        load_book(Path("/dev/zero"))
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:

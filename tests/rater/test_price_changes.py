@@ -71,6 +71,16 @@ def test_the_later_part_goes_on_where_the_earlier_one_ended() -> None:
     assert [line.usage["error"].quantity for line in found.statement.lines] == [60, 60]
 
 
+def test_each_line_says_in_which_windows_its_usage_was_found() -> None:
+    noon = dt.timedelta(hours=12)
+    starts = [NOVEMBER.start, dt.datetime(2026, 11, 16, tzinfo=dt.UTC)]
+    parts = [UsagePart(start, 60, 1, 60, "", start + noon, start + 5 * noon) for start in starts]
+    found = rating(changing({"price": GRADUATED}, {"price": DEARER}), OrgUsage(1, {"error": of_parts(parts)}))
+    assert found.statement is not None
+    told = [(line.usage["error"].first_window, line.usage["error"].last_window) for line in found.statement.lines]
+    assert told == [(start + noon, start + 5 * noon) for start in starts]
+
+
 def test_a_charge_that_does_not_change_is_one_line_and_needs_no_parts() -> None:
     prices = changing({"price": GRADUATED}, {"price": GRADUATED}, other={"category": "span", "price": DEARER})
     found = rating(prices, OrgUsage(1, {"error": CategoryUsage(120)}))

@@ -49,10 +49,16 @@ def test_statements_of_all_are_a_table(tmp_path: Path, tally: Tally) -> None:
         ["7", "list-price", "business", "2", "102.73", "USD", "complete"],
         ["42", "org-42-business", "business", "1", "89.00", "USD", "complete"],
     ]
-    assert "total 2,780.73 USD" in out
+    assert "total 2,780.73 USD, of 4 rated now\n" in out
     assert "Usage is complete: every log is read to its end." in out
     assert err == "4 statements written, 0 were there already\n"
     assert tally("rate", "--period", "2026-11")[2] == "0 statements written, 4 were there already\n"
+
+
+def test_what_can_still_change_is_not_called_complete(tmp_path: Path, tally: Tally) -> None:
+    fill(tmp_path, [R(7, quantity=62_345)], finite=False)
+    rows = tally("rate", "--period", "2026-11")[1].splitlines()[2:6]
+    assert [row.split()[-1] for row in rows] == ["provisional"] * 4
 
 
 def test_the_statement_of_one_is_whole(tmp_path: Path, tally: Tally) -> None:
@@ -90,6 +96,7 @@ def test_a_failure_is_told_by_name_and_is_the_exit_status(tmp_path: Path, tally:
     status, out, err = tally("rate", "--period", "2026-11", "--contracts", "own.yaml")
     assert status == 1
     assert "INCOMPLETE (no_contract)" in out
+    assert "total 89.00 USD, of 1 rated now\nin no total: 1 INCOMPLETE\n" in out
     assert "tally: organisation 7, period 2026-11: no contract in own.yaml" in err
     assert "(no_contract)" in err
     status, out, _ = tally("rate", "--period", "2026-11", "--contracts", "own.yaml", "--org", "7")
@@ -100,6 +107,7 @@ def test_a_failure_is_told_by_name_and_is_the_exit_status(tmp_path: Path, tally:
     ("arguments", "status", "part"),
     [
         (["--period", "2026-13"], 2, "period '2026-13': write a month"),
+        (["--period", "２０26-11"], 2, "write a month of the years 2000 to 2099, as in 2026-11"),
         (["--period", "2026-11", "--book", "none.yaml"], 2, "price book none.yaml: cannot be read"),
         (["--period", "2026-11", "--org", "77"], 1, "organisation 77: nothing to rate in 2026-11"),
         (["--period", "2026-11", "--store", "chdb:./elsewhere"], 2, "elsewhere"),

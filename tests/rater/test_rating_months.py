@@ -25,7 +25,7 @@ def names(
 ) -> list[str]:
     """The months of one pass, each of which is rated to its end."""
     found = []
-    for month in due.begin(now, agreed):
+    for month in due.begin(now, agreed, complete_to):
         found.append(month.name)
         due.rated(month, complete_to)
     return found
@@ -58,6 +58,17 @@ def test_a_month_is_rated_until_it_was_rated_complete_and_then_every_two_hours()
     assert names(due, now + AGAIN - MINUTE, complete_to=end) == ["2026-12"]
     assert names(due, now + AGAIN, complete_to=end) == ["2026-11", "2026-12"]
     assert names(due, now + AGAIN + MINUTE, complete_to=end) == ["2026-12"]
+
+
+def test_a_month_that_is_not_complete_stays_due_however_long_ago_it_ended() -> None:
+    due, now, behind = DuePeriods(), at("2027-03-20T00:00"), at("2026-11-30T23:00")
+    late = ["2026-11", "2026-12", "2027-01", "2027-02", "2027-03"]
+    assert names(due, now, complete_to=behind) == late
+    assert names(due, now + MINUTE, complete_to=behind) == late
+    assert names(due, now + 2 * MINUTE, complete_to=at("2026-12-01T00:00")) == late[1:]
+    assert names(due, now + 3 * MINUTE, complete_to=now) == late[3:]
+    # A topic that has been dead for years does not have all those years rated again and again.
+    assert len(names(DuePeriods(), now, complete_to=at("2010-01-01T00:00"))) == 14
 
 
 def test_everything_is_due_again_when_contracts_change_or_it_is_told_to_forget() -> None:

@@ -11,14 +11,16 @@ import tally as package
 from dataflows.reading import Control
 from schemas.errors import StoreUnavailable
 from schemas.period import Period
+from schemas.usage import Flush
+from sinks.store import Store, open_store
 from tally import rating_service
-from tally.rated import Rated
+from tally.rated import Prices, Rated
 from tally.rating_pass import Asked, RatingPass, begin_pass
 from tally.rating_service import PassReport, RatingService, Schedule
 from tally.settings import load_settings
 from tally.telemetry.rater import RaterWatch
 from tests.rater.raters import fill
-from tests.store.samples import NOON, R
+from tests.store.samples import HOUR, NOON, R, progress, usage
 
 DATA = Path(package.__file__).with_name("data")
 NOVEMBER = Period.parse("2026-11")
@@ -138,6 +140,36 @@ def test_a_pass_that_loses_its_store_in_the_midst_is_begun_anew(
     state = stand.watch.look()
     assert (state.waits, state.away_since, state.passes) == (3, None, {"rated": 1})
     assert state.organisations == 5, "what the passes that came to nothing rated is not counted"
+
+
+@pytest.mark.parametrize("goes_away", [False, True])
+def test_a_month_that_failed_before_the_store_went_away_is_told_by_the_pass_that_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_away: bool
+) -> None:
+    """October is complete, and so would be due again in two hours only."""
+    stand = Stand(tmp_path, every=600, passes=1)
+    october = R(8, quantity=1, start=NOON - 28 * 24 * HOUR)
+    with open_store(f"chdb:{tmp_path / 'store'}", create=False) as store:
+        found = progress(next_offset=200, log_end=200, log_end_seen_at=NOON, finite=True)
+        store.write([Flush(found, "tally", usage([october]), ())])
+    own = tmp_path / "own.yaml"
+    own.write_text("contracts:\n  - {org_id: 7, id: a, plan: business, currency: USD, from: 2026-01-01}\n", "utf-8")
+    monkeypatch.setattr(stand.service._files, "_settings", load_settings(book=DATA / "prices.yaml", contracts=own))
+    monkeypatch.setattr(stand.service, "_fixed", False)
+    left = [NOVEMBER] if goes_away else []
+
+    def begin(store: Store, prices: Prices, asked: Asked, **named: Any) -> RatingPass:
+        if asked.month in left:
+            left.remove(asked.month)
+            raise StoreUnavailable("the server has gone")
+        return begin_pass(store, prices, asked, **named)
+
+    monkeypatch.setattr(rating_service, "begin_pass", begin)
+    stand.service.run()
+    (report,) = stand.reports
+    assert report.result == "incomplete"
+    assert [answer.period.name for answer in report.months] == ["2026-10", "2026-11"]
+    assert stand.watch.look().failures["2026-10"] == {"no_contract": 1}
 
 
 def test_a_store_that_stays_away_for_longer_than_it_may_ends_the_run(

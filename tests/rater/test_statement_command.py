@@ -138,6 +138,8 @@ def test_a_list_has_every_statement_of_the_month(tally: Tally) -> None:
     assert {row[7] for row in rows if row[0] != "2"} == {"provisional"}
     yen = next(row for row in rows if row[0] == "3")
     assert yen[1:7] == ["yen", "2026-10-31T15:00:00Z", "2026-11-30T15:00:00Z", "1", "4,641", "JPY"]
+    machines = json.loads(tally("statement", "list", "--period", "2026-11", "--org", "3", "--json")[1])["rows"]
+    assert [row["total"] for row in machines] == ["4641"]
     assert tally("statement", "list", "--period", "2026-10")[1].startswith("no statement is kept of a period")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from schemas.errors import StoreError
 from schemas.usage import Flush
 from sinks.store import Store, open_store
 from tally.accounts import from_json, read_accounts, to_json
@@ -92,9 +93,37 @@ def test_a_grant_is_burned_once_over_two_months(tmp_path: Path, tally: Tally, st
     with open_store(f"chdb:{tmp_path / 'store'}", create=False) as opened:
         november = read_accounts(opened, dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
         assert november[1, "c1"].balances[0].left == Decimal(30)
-        december = read_accounts(opened, dt.datetime(2026, 12, 1, tzinfo=dt.UTC), 1)
+        december = read_accounts(opened, dt.datetime(2026, 12, 1, tzinfo=dt.UTC), [1])
         assert december[1, "c1"].balances[0].left == 0
         assert from_json(to_json(december[1, "c1"])) == december[1, "c1"]
+
+
+@pytest.mark.parametrize("crashed", ["", "write_rows", "write_accounts", "write_failures"])
+def test_that_a_later_month_was_rated_from_another_account_is_said_after_a_crash_too(
+    tmp_path: Path, tally: Tally, store: Fill, monkeypatch: pytest.MonkeyPatch, crashed: str
+) -> None:
+    def gone(*_: object) -> None:
+        raise StoreError("the store has gone")
+
+    october = at("2026-10-05T00:00:00")
+    store([R(1, quantity=30, start=october), R(1, quantity=80, start=at("2026-11-05T00:00:00"))])
+    price(ERRORS)
+    agree({"org_id": 1, "from": "2026-10-01", "grants": [GRANT]})
+    for month in ("2026-10", "2026-11"):
+        assert tally("rate", "--period", month)[0] == 0
+    store([R(1, quantity=60, last=15, start=october)])
+    told = ""
+    if crashed:
+        with monkeypatch.context() as patched:
+            patched.setattr(f"tally.statement_store.{crashed}", gone)
+            status, _, told = tally("rate", "--period", "2026-10")
+            assert status != 0
+            assert "the store has gone" in told
+    told += tally("rate", "--period", "2026-10")[2]
+    assert "rate the months after it again, in order" in told
+    assert tally("rate", "--period", "2026-11")[0] == 0
+    totals = rows_of(tmp_path, "SELECT total FROM statements FINAL ORDER BY period_start")
+    assert [total for (total,) in totals] == [Decimal(0), Decimal(40)]
 
 
 def test_billing_periods_are_the_contracts_own(tmp_path: Path, tally: Tally, store: Fill) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from sinks.store import open_store
+from sinks.store import Store, open_store
+from tally.rated import Prices
 from tally.rating_failures import failed_row, read_failures, write_failures
-from tests.rater.books import NOVEMBER
-from tests.rater.test_store_terms import ERRORS, Fill, Tally, agree, at, price, rows_of, store, tally
-from tests.store.samples import R
+from tally.rating_pass import Asked, begin_pass
+from tests.rater.books import NOVEMBER, book, contract, contracts
+from tests.rater.test_store_terms import ERRORS, GRANT, Fill, Tally, agree, at, price, rows_of, store, tally
+from tests.store.samples import NOON, R
 
 __all__ = ["store", "tally"]
 
@@ -121,10 +123,24 @@ def test_a_failure_of_usage_that_was_taken_back_whole_is_gone(
     assert reasons == ({"override_matches_nothing"} if own else set())
 
 
+def meter_again(opened: Store, sql: str) -> None:
+    """Put another generation in the place of the first one, with those of its rows that a condition picks."""
+    candidate = 1 << 31
+    ended = f'SELECT * REPLACE ({candidate} AS generation, \'{{"remeter":{{"last":1}}}}\' AS source) FROM progress'
+    opened.command(f"INSERT INTO progress {ended}")
+    opened.command(
+        f"INSERT INTO usage_windows SELECT * REPLACE ({candidate} AS generation) FROM usage_windows WHERE {sql}"
+    )
+    role = f"if(generation = {candidate}, 'candidate', 'replaced')"
+    opened.command(f"INSERT INTO remeter_parts SELECT 'r', topic, partition, generation, {role}, 1 FROM progress")
+    opened.command("INSERT INTO remeter_decisions VALUES ('r', toUnixTimestamp64Micro(now64(6)), 'active', 'ada')")
+
+
 @pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("aged", [False, True])
 @pytest.mark.parametrize("metered_again", [False, True])
 def test_a_statement_whose_usage_was_taken_back_whole_is_emptied(
-    tmp_path: Path, tally: Tally, store: Fill, metered_again: bool, own: bool
+    tmp_path: Path, tally: Tally, store: Fill, metered_again: bool, aged: bool, own: bool
 ) -> None:
     """By metering again, and by nothing else: old usage may be deleted, and what was billed of it stays."""
     price({**ERRORS, "base": {"price": {"model": "flat", "amount": 5}}})
@@ -132,15 +148,67 @@ def test_a_statement_whose_usage_was_taken_back_whole_is_emptied(
     store([R(1, quantity=10), R(2, quantity=7, start=at("2026-12-03T00:00:00"))])
     tally("rate", *MONTH)
     with open_store(f"chdb:{tmp_path / 'store'}", create=False) as opened:
-        opened.command("ALTER TABLE usage_windows DELETE WHERE org_id = 1 SETTINGS mutations_sync = 2")
+        if aged:
+            opened.command("ALTER TABLE usage_windows DELETE WHERE org_id = 1 SETTINGS mutations_sync = 2")
         if metered_again:
-            row = "'r', toUnixTimestamp64Micro(now64(6)), 'active', 'ada'"
-            opened.command(f"INSERT INTO remeter_decisions VALUES ({row})")
+            meter_again(opened, "org_id != 1")
     _, _, err = tally("rate", *MONTH)
+    emptied = metered_again and not aged and not own
     total = rows_of(tmp_path, "SELECT total FROM statements FINAL WHERE org_id = 1")
-    assert total == [(Decimal(5 if own else 0 if metered_again else 15),)]
-    assert ("1 emptied" in err) == (metered_again and not own)
+    gone = metered_again or aged
+    assert total == [(Decimal(0 if emptied else 5 if own and gone else 15),)]
+    assert ("1 emptied" in err) == emptied
     assert "emptied" not in tally("rate", *MONTH)[2]
+
+
+def test_a_statement_of_fees_stays_when_its_contract_has_left_the_file(
+    tmp_path: Path, tally: Tally, store: Fill
+) -> None:
+    """Whatever was metered again meanwhile: no usage of it was taken back."""
+    price({**ERRORS, "base": {"price": {"model": "flat", "amount": 5}}})
+    agree({"org_id": "*"}, {"org_id": 9})
+    store([R(2, quantity=7)])
+    tally("rate", *MONTH)
+    with open_store(f"chdb:{tmp_path / 'store'}", create=False) as opened:
+        meter_again(opened, "org_id = 2")
+    agree({"org_id": "*"})
+    assert "emptied" not in tally("rate", *MONTH)[2]
+    totals = rows_of(tmp_path, "SELECT org_id, total FROM statements FINAL ORDER BY org_id")
+    assert totals == [(2, Decimal(12)), (9, Decimal(5))]
+
+
+def test_what_an_emptied_statement_took_from_a_grant_is_given_back(tmp_path: Path, tally: Tally, store: Fill) -> None:
+    price(ERRORS)
+    agree({"org_id": "*", "from": "2026-10-01", "grants": [GRANT]})
+    store([R(1, quantity=30, start=at("2026-10-05T00:00:00")), R(1, quantity=80)])
+    october = ("--period", "2026-10")
+    for month in (october, MONTH):
+        assert tally("rate", *month)[0] == 0
+    total = f"SELECT total FROM statements FINAL WHERE period_start = toDateTime({int(NOVEMBER.start.timestamp())})"
+    assert rows_of(tmp_path, total) == [(Decimal(10),)]
+    with open_store(f"chdb:{tmp_path / 'store'}", create=False) as opened:
+        meter_again(opened, "window_start >= '2026-11-01'")
+    _, _, err = tally("rate", *october)
+    assert "1 emptied" in err
+    assert "rate the months after it again, in order" in err
+    assert tally("rate", *MONTH)[0] == 0
+    assert rows_of(tmp_path, total) == [(Decimal(0),)]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_period_that_is_not_asked_for_is_left_as_it_is(store: Fill, tmp_path: Path, wanted: bool) -> None:
+    """A rater that stays comes by in January for a yearly contract, and January itself is no longer rated."""
+    prices = Prices(book(ERRORS), contracts(contract()))
+    asked = Asked(NOVEMBER, wanted=lambda _: wanted)
+    store([R(1, quantity=10), R(3, "span", quantity=1)])
+    with open_store(f"chdb:{tmp_path / 'store'}", create=False) as opened:
+        list(begin_pass(opened, prices, Asked(NOVEMBER), rated_at=NOON).ratings)
+        meter_again(opened, "org_id = 0")
+        going = begin_pass(opened, prices, asked, rated_at=NOON)
+        assert list(going.ratings) == []
+        assert going.answer.outcome.withdrawn == wanted
+        assert opened.query("SELECT total FROM statements FINAL") == [(Decimal(0 if wanted else 10),)]
+        assert opened.query("SELECT count() FROM unrated") == [(int(not wanted),)]
 
 
 def test_reasons_that_are_gone_do_not_stay_beside_new_ones(tmp_path: Path, tally: Tally, store: Fill) -> None:

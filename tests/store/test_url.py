@@ -1,12 +1,15 @@
 """Store URLs, and the embedded store's one process at a time."""
 
+import fcntl
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import SettingsError, StoreBusy, StoreError
+from sinks.embedded import opening
 from sinks.store import open_store
 from sinks.url import EmbeddedUrl, ServerUrl, parse_url
 from tests.store.samples import R, flush
@@ -132,6 +135,33 @@ def test_another_process_is_refused_and_told_of_serve(tmp_path: Path) -> None:
     assert other.stderr.strip().splitlines()[-1].startswith("schemas.errors.StoreBusy")
     with open_store(f"chdb:{tmp_path / 'store'}") as free:
         assert free.query("SELECT 1") == [(1,)]
+
+
+def test_a_process_that_opened_the_store_a_moment_earlier_is_named(tmp_path: Path) -> None:
+    url = parse_url(f"chdb:{tmp_path / 'store'}")
+    assert isinstance(url, EmbeddedUrl)
+
+    def refused(held: str) -> None:
+        """Hold a file once the lock was asked, and fail as the engine does."""
+        with ExitStack() as other, opening(url):
+            fcntl.flock(other.enter_context((tmp_path / "store" / held).open("w")), fcntl.LOCK_EX)
+            raise StoreError("what the engine says")
+
+    with pytest.raises(StoreBusy, match="has it open, and only one process can"):
+        refused("status")
+    with pytest.raises(StoreError, match="what the engine says"):
+        refused("another")
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_engine_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(f"chdb:{tmp_path / 'store'}").close()
+    with monkeypatch.context() as patched:  # whoever runs tests as root may write anywhere
+        patched.setattr("os.access", lambda *_: False)
+        with pytest.raises(StoreError, match="the folder cannot be written, which the engine must even to read"):
+            open_store(f"chdb:{tmp_path / 'store'}")
+    open_store(f"chdb:{tmp_path / 'store'}").close()
 
 
 def test_the_host_time_zone_changes_nothing(tmp_path: Path) -> None:
