@@ -119,7 +119,7 @@ def command(
     going.answer.tell()
     if settings.otlp_endpoint is not None and org is None:
         _send(going.answer, time.monotonic() - began, settings.otlp_endpoint)
-    if going.answer.failures:
+    if going.answer.failures or going.answer.outcome.overtaken:
         raise typer.Exit(RatingError.exit_status)
 
 

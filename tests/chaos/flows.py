@@ -86,8 +86,9 @@ class Zygote:
 
     def _read(self, timeout: float) -> None:
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], timeout)
-        if not ready:
+        waiting = select.poll()  # not select(), which takes no descriptor from 1024 on
+        waiting.register(self._process.stdout, select.POLLIN)
+        if not waiting.poll(timeout * 1000):
             return
         piece = os.read(self._process.stdout.fileno(), 1 << 16)
         if not piece:

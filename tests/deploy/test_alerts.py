@@ -46,7 +46,9 @@ def test_promtools_tests_can_fail(tmp_path: Path) -> None:
         (rule,) = [rule for group in rules["groups"] for rule in group["rules"] if rule.get("alert") == name]
         rule["expr"] = "vector(0) > 1"
         (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
-        shutil.copy(CASES, tmp_path)
+        cases = read(CASES)
+        cases["tests"] = [case for case in cases["tests"] if case["name"].startswith(f"{name} ")]
+        (tmp_path / CASES.name).write_text(yaml.safe_dump(cases), encoding="utf-8")
         done = subprocess.run(
             [binary, "test", "rules", str(tmp_path / CASES.name)], capture_output=True, text=True, check=False
         )

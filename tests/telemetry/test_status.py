@@ -163,7 +163,7 @@ def test_watching_a_run_shows_its_rate_and_survives_a_store_that_goes_away(tmp_p
             assert "does not answer" in watching.stderr.readline()
             server.start()
             # Looks go on: so many of them were not waiting in the pipe.
-            for _ in range(20):
+            for _ in range(8):
                 assert json.loads(watching.stdout.readline())["total"] == first["total"]
             watching.send_signal(signal.SIGINT)
             watching.communicate(timeout=60)
