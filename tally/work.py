@@ -27,6 +27,7 @@ from sinks.store import Store
 from tally.account_chain import Chain
 from tally.accounts import latest_accounts
 from tally.interims import Interim, read_interims, with_interims
+from tally.rating_failures import Unrated, read_failures
 from tally.usage_reading import MINUTE, read_detailed_usage
 from tally.usage_sql import Grain, Need, snapshot_id
 
@@ -143,6 +144,9 @@ class Openings:
             read_interims(store, period.start, period.end, None if org_id is None else [org_id]) if billed else {}
         )
         self._accounts = latest_accounts(store, period.start, org_id)
+        # An account that an earlier rating left is not what the period before comes to, where its last rating failed.
+        just_before = period.start - dt.timedelta(seconds=1)
+        self._failed = read_failures(store, just_before, period.start, None if org_id is None else [org_id])
         self.chain = Chain(book, contracts, partial(_used, store))
 
     def work(self, usage: OrgUsage, needs: Mapping[str, Asked], cuts: Sequence[dt.datetime]) -> Work:
@@ -153,6 +157,9 @@ class Openings:
         if isinstance(found, Terms) and remembers(found):
             stored = self._accounts.get((usage.org_id, found.contract.id))
             opening = self.chain.opening(found, usage.org_id, period, stored)
+            failed = next((one for one in self._failed.get(usage.org_id, ()) if one.end == period.start), None)
+            if failed is not None and isinstance(opening, Account):
+                opening = _behind(found, usage.org_id, period, failed)
             if isinstance(opening, RatingFailure):
                 work = work._replace(failure=opening)
             else:
@@ -185,6 +192,14 @@ def _billed_before(work: Work, found: Terms | RatingFailure, before: tuple[Inter
             failure = RatingFailure(work.usage.org_id, work.period, "currency_mismatch", "", detail)
             work = work._replace(failure=failure)
     return work._replace(account=with_interims(work.account, before, found.contract.id, work.period), interims=before)
+
+
+def _behind(found: Terms, org_id: int, period: Period, failed: Unrated) -> RatingFailure:
+    detail = (
+        f"contract {found.contract.id} remembers earlier periods (credit, tiers that go on, levels), and the period "
+        f"before could not be rated ({failed.reasons}): mend that, and rate it again, first"
+    )
+    return RatingFailure(org_id, period, "needs_account", "", detail)
 
 
 def _used(store: Store, org_id: int, start: dt.datetime, end: dt.datetime) -> bool:

@@ -261,3 +261,24 @@ def test_a_rating_that_knew_less_does_not_fail_what_was_rated(tmp_path: Path, ta
 
 
 _WHY = {"reason": "no_price", "category": "span", "detail": "3 were used"}
+
+
+def test_a_month_does_not_go_on_from_an_account_whose_own_month_has_failed_since(
+    tmp_path: Path, tally: Tally, store: Fill
+) -> None:
+    october, november = ("--period", "2026-10"), ("--period", "2026-11")
+    price(ERRORS)
+    agree({"org_id": 1, "from": "2026-10-01", "grants": [GRANT]})
+    store([R(1, quantity=60, start=at("2026-10-05T00:00:00")), R(1, quantity=10, start=at("2026-11-05T00:00:00"))])
+    assert tally("rate", *october)[0] == tally("rate", *november)[0] == 0
+
+    store([R(1, "span", quantity=3, start=at("2026-10-06T00:00:00"))])
+    assert tally("rate", *october)[0] == 1
+    status, _, err = tally("rate", *november, "--all")
+    assert status == 1
+    assert "the period before could not be rated (no_price): mend that, and rate it again, first (needs_account)" in err
+    assert [row[2] for row in unrated(tmp_path)] == ["no_price", "needs_account"]
+
+    priced({**ERRORS, **SPANS}, revision=2)
+    assert tally("rate", *october)[0] == tally("rate", *november)[0] == 0
+    assert unrated(tmp_path) == []
