@@ -181,6 +181,9 @@ def _written(value: Fraction) -> str | None:
 
 def main(arguments: list[str]) -> int:
     """Run mutants and print what came out otherwise; return 1 where anything did."""
+    if not all(argument.isdigit() for argument in arguments):
+        sys.stdout.write(str(__doc__))
+        return 0 if arguments in (["--help"], ["-h"]) else 2
     seed, rounds = (int(arguments[place]) if len(arguments) > place else place * 20 + 1 for place in (0, 1))
     counts: Counter[tuple[str, str]] = Counter()
     for example in load(PRICING):
