@@ -108,7 +108,6 @@ class Choice:
             "multi": self.several,
             "includeAll": self.several,
             **({"allValue": ".*"} if self.several and not self.sql else {}),
-            "current": {},
         }
 
 
