@@ -93,10 +93,6 @@ class Layouts:
         self._held: dict[int, tuple[Bytes | Int32s, ...]] = {}
         self._next = 0
 
-    def has_source(self, number: int) -> bool:
-        """Say whether streams of a layout have the column `source`."""
-        return bool(self.table[number, BUFFER + SOURCE] != NO_COLUMN)
-
     def learn(self, value: bytes, batch: pa.RecordBatch, rows: Mapping[str, int]) -> None:
         """Keep the layout of a stream that has none yet. Arrow has read all of it, and `batch` is its first batch.
 
